@@ -1,0 +1,126 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Targets in the order of docs/ARCHITECTURE.md: imports go up the page only.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "toolshed",
+    products: [
+        .executable(name: "toolshedd", targets: ["toolshedd"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    ],
+    targets: [
+        // 0  what Swift cannot import by itself, each shim with its reason
+        .systemLibrary(name: "CFastCGI", providers: [.apt(["libfcgi-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CLinux"),
+
+        // 1
+        .target(name: "Encoding", swiftSettings: settings),
+        .target(name: "Secrets", dependencies: ["COpenSSL"], swiftSettings: settings),
+        .target(name: "FastCGI", dependencies: ["CFastCGI", "CLinux"], swiftSettings: settings),
+
+        // 2
+        .target(name: "OAuth", dependencies: ["Encoding", "Secrets"], swiftSettings: settings),
+        .target(name: "Envelope", dependencies: ["COpenSSL", "Encoding", "Secrets"], swiftSettings: settings),
+
+        // 3
+        .target(
+            name: "Providers", dependencies: ["Encoding", "OAuth", "Secrets", .product(name: "Yams", package: "Yams")],
+            resources: [.embedInCode("catalog.yaml"), .embedInCode("scopes.yaml")], swiftSettings: settings),
+        .target(
+            name: "ProviderHTTP", dependencies: ["CCurl", "CLinux", "Encoding", "OAuth", "Secrets"],
+            swiftSettings: settings),
+        .target(
+            name: "Vault",
+            dependencies: [
+                "CLinux", "Encoding", "Envelope", "OAuth", "Secrets", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings),
+
+        // 4
+        .target(
+            name: "Settings",
+            dependencies: [
+                "Encoding", "Envelope", "Providers", "Secrets", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: settings),
+
+        // 5
+        .target(
+            name: "Broker",
+            dependencies: ["Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings", "Vault"],
+            swiftSettings: settings),
+
+        // 6
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "OAuth", "ProviderHTTP", "Providers", "Secrets",
+                "Settings", "Vault", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "Keeper",
+            dependencies: [
+                "Broker", "CLinux", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings",
+                "Vault", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "Supervisor",
+            dependencies: [
+                "CLinux", "Envelope", "Secrets", "Settings", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        .executableTarget(
+            name: "toolshedd",
+            dependencies: [
+                "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "Gateway", "Keeper", "Providers", "Secrets",
+                "Settings", "Supervisor", "Vault",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        .testTarget(name: "EncodingTests", dependencies: ["Encoding"], swiftSettings: settings),
+        .testTarget(name: "EnvelopeTests", dependencies: ["Encoding", "Envelope", "Secrets"], swiftSettings: settings),
+        .testTarget(
+            name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
+        .testTarget(
+            name: "ProvidersTests", dependencies: ["Encoding", "OAuth", "Providers", "Secrets"], swiftSettings: settings),
+        .testTarget(
+            name: "ProviderHTTPTests", dependencies: ["CLinux", "OAuth", "ProviderHTTP", "Secrets"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SettingsTests", dependencies: ["Encoding", "Providers", "Secrets", "Settings"], swiftSettings: settings),
+        .testTarget(
+            name: "VaultTests",
+            dependencies: [
+                "Encoding", "Envelope", "OAuth", "Secrets", "Vault", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: ["Broker", "Encoding", "Envelope", "OAuth", "Providers", "Secrets", "Settings", "Vault"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "KeeperTests",
+            dependencies: ["Broker", "Encoding", "Envelope", "Keeper", "OAuth", "Providers", "Secrets", "Vault"],
+            swiftSettings: settings),
+    ]
+)

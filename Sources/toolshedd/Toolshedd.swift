@@ -1,0 +1,3 @@
+@main struct Toolshedd {
+    static func main() {}
+}
