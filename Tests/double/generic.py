@@ -1,0 +1,44 @@
+"""A provider by the book (RFC 6749, 7009, 7636, 8414, 9207), found by discovery; and the demo, which is the same by name."""
+
+from family import Family
+from messages import Request, Response
+
+
+class Generic(Family):
+    title = "Generic provider"
+    access_prefix, refresh_prefix, code_prefix = "gen_at_", "gen_rt_", "gen_ac_"
+    # `metadata`: members laid over the discovery document; null takes one out.
+    defaults = {"refresh": "rotate", "metadata": {}}
+
+    def routes(self):
+        return super().routes() | {("GET", "/.well-known/openid-configuration"): ("discovery", self.discovery),
+                                   ("GET", "/.well-known/oauth-authorization-server"): ("discovery", self.discovery)}
+
+    def token_media_types(self):
+        return ("application/x-www-form-urlencoded", "application/json")
+
+    def discovery(self, request: Request) -> Response:
+        document = {
+            "issuer": self.issuer, "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": f"{self.issuer}/token", "revocation_endpoint": f"{self.issuer}/revoke",
+            "userinfo_endpoint": f"{self.issuer}/userinfo", "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"], "scopes_supported": ["repo", "read", "write"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": self.settings["iss"] is not None}
+        document |= self.settings["metadata"]
+        return Response.of_json({name: value for name, value in document.items() if value is not None})
+
+
+class Demo(Generic):
+    title = "Demo provider"
+    demo = True
+    access_prefix, refresh_prefix, code_prefix = "demo_at_", "demo_rt_", "demo_ac_"
+    defaults = Generic.defaults | {"iss": "right", "pkce": "required", "code_replay_kills": True}
+
+    def read_ask(self, query):
+        ask = super().read_ask(query)
+        if not isinstance(ask, Response) and not ask.challenge:
+            from_here = {"error": "invalid_request", "error_description": "code_challenge required"}
+            return Response.redirect(self.callback(ask, from_here))
+        return ask

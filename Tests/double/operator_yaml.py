@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""The operator's file that points the service at a double: providers.d/doubles.yaml for a port (mode 0600: it holds secrets).
+
+    python3 operator_yaml.py PORT > providers.d/doubles.yaml
+"""
+
+import sys
+
+
+def providers_yaml(port: int, families: tuple[str, ...] = ("github", "google", "slack", "linear", "corp"),
+                   scheme: str = "http") -> str:
+    """The four built-in providers with the double's addresses, and `corp`, which is found by discovery."""
+    at = f"{scheme}://127.0.0.1:{port}"
+    head = "# Written by Tests/double/operator_yaml.py: every address is the provider double's.\nversion: 1\nowner: toolshed\nproviders:\n"
+    return head + "".join(ENTRIES[name].replace("AT", at) for name in families)
+
+
+def demo_yaml(port: int) -> str:
+    """The demo provider of `make up`."""
+    return "version: 1\nowner: toolshed\nproviders:\n" + ENTRIES["demo"].replace("AT", f"http://127.0.0.1:{port}")
+
+
+ENTRIES = {
+    "github": """\
+  github:
+    extends: github
+    allow_loopback_http: true
+    client: { id: github-client, secret: github-secret }
+    endpoints:
+      authorize: AT/github/login/oauth/authorize
+      token: AT/github/login/oauth/access_token
+      revoke: AT/github/api/applications/github-client/token
+      revoke_grant: AT/github/api/applications/github-client/grant
+      introspect: AT/github/api/applications/github-client/token
+      manage_page: AT/github/settings/connections/applications/github-client
+    identity:
+      - { method: GET, url: "AT/github/api/user", headers: { Accept: application/vnd.github+json, User-Agent: "${user_agent}" }, id: id, label: login, name: name, email: email, avatar: avatar_url }
+""",
+    "google": """\
+  google:
+    extends: google
+    allow_loopback_http: true
+    client: { id: google-client, secret: google-secret }
+    endpoints:
+      authorize: AT/google/o/oauth2/v2/auth
+      token: AT/google/token
+      revoke: AT/google/revoke
+      introspect: AT/google/tokeninfo
+      discovery: AT/google/.well-known/openid-configuration
+      manage_page: AT/google/permissions
+    identity:
+      - { method: GET, url: "AT/google/v1/userinfo", needs_any: [openid, email, profile], id: sub, label: email, name: name }
+      - { method: GET, url: "AT/google/gmail/v1/users/me/profile", needs_any: ["https://mail.google.com/", gmail.modify, gmail.readonly, gmail.compose, gmail.metadata], id: emailAddress, label: emailAddress }
+      - { method: GET, url: "AT/google/drive/v3/about?fields=user(permissionId,emailAddress,displayName)", needs_any: [drive, drive.readonly, drive.file, drive.metadata, drive.metadata.readonly], id: user.permissionId, label: user.emailAddress }
+      - { method: GET, url: "AT/google/calendar/v3/calendars/primary", needs_any: [calendar, calendar.readonly, calendar.calendars.readonly], id: id, label: id }
+""",
+    "slack": """\
+  slack:
+    extends: slack
+    allow_loopback_http: true
+    client: { id: slack-client, secret: slack-secret }
+    endpoints:
+      authorize: AT/slack/oauth/v2/authorize
+      token: AT/slack/api/oauth.v2.access
+      revoke: AT/slack/api/auth.revoke
+      uninstall: AT/slack/api/apps.uninstall
+    identity:
+      - { method: POST, url: "AT/slack/api/auth.test", ok: ok, id: [team_id, user_id], label: "${user} @ ${team}", tenant: team_id, url_field: url }
+""",
+    "linear": """\
+  linear:
+    extends: linear
+    allow_loopback_http: true
+    client: { id: linear-client, secret: linear-secret }
+    endpoints:
+      authorize: AT/linear/oauth/authorize
+      token: AT/linear/oauth/token
+      revoke: AT/linear/oauth/revoke
+    identity:
+      - { method: POST, url: "AT/linear/graphql", headers: { Content-Type: application/json }, body: '{"query":"{ viewer { id name email } organization { id name urlKey } }"}', fail_if: errors, id: data.viewer.id, label: "${data.viewer.name} @ ${data.organization.name}", email: data.viewer.email, tenant: data.organization.id }
+""",
+    "corp": """\
+  corp:
+    name: Corp sign-on
+    issuer: AT/generic
+    allow_loopback_http: true
+    client: { id: generic-client, secret: generic-secret }
+    default_scopes: [repo, read]
+    authorize: { pkce: { default: S256, available: [S256] } }
+    identity:
+      - { method: GET, url: "AT/generic/userinfo", id: sub, label: preferred_username, email: email }
+""",
+    "demo": """\
+  demo:
+    name: Demo provider
+    allow_loopback_http: true
+    client: { id: demo-client, secret: demo-secret }
+    endpoints:
+      authorize: AT/demo/authorize
+      token: AT/demo/token
+      revoke: AT/demo/revoke
+      userinfo: AT/demo/userinfo
+    default_scopes: [read, write]
+    authorize: { pkce: { default: S256, available: [S256] } }
+    refresh: { supported: "yes", rotates: "yes" }
+    revoke: { style: rfc7009, auth: body, which: refresh, success: [200] }
+    identity:
+      - { method: GET, url: "AT/demo/userinfo", id: sub, label: preferred_username, email: email }
+""",
+}
+
+if __name__ == "__main__":
+    print(providers_yaml(int(sys.argv[1])), end="")
