@@ -62,7 +62,9 @@ let package = Package(
         // 5
         .target(
             name: "Broker",
-            dependencies: ["Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings", "Vault"],
+            dependencies: [
+                "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings", "Vault",
+            ],
             swiftSettings: settings),
 
         // 6
@@ -102,12 +104,14 @@ let package = Package(
         .testTarget(
             name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
         .testTarget(
-            name: "ProvidersTests", dependencies: ["Encoding", "OAuth", "Providers", "Secrets"], swiftSettings: settings),
+            name: "ProvidersTests", dependencies: ["Encoding", "OAuth", "Providers", "Secrets"], swiftSettings: settings
+        ),
         .testTarget(
             name: "ProviderHTTPTests", dependencies: ["CLinux", "OAuth", "ProviderHTTP", "Secrets"],
             swiftSettings: settings),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Encoding", "Providers", "Secrets", "Settings"], swiftSettings: settings),
+            name: "SettingsTests", dependencies: ["Encoding", "Providers", "Secrets", "Settings"],
+            swiftSettings: settings),
         .testTarget(
             name: "VaultTests",
             dependencies: [

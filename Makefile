@@ -1,0 +1,36 @@
+# What each target does is in scripts/. `make` alone says what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+here := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+
+.PHONY: help up down reload build test lint bench install
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' '$(here)Makefile' | expand -t 16
+
+up: ## Build, start everything on this machine's loopback, and print what to open (PORT=8443)
+	@'$(here)scripts/up'
+
+down: ## Stop what make up started; state and keys stay in .up
+	@'$(here)scripts/down'
+
+reload: ## Take up changed configuration without losing a request
+	@'$(here)scripts/reload'
+
+build: ## The release binary
+	@'$(here)scripts/build'
+
+test: ## Every test: Swift, lint, end to end
+	@'$(here)scripts/test'
+
+lint: ## Formats, shell scripts, nginx and unit checks
+	@'$(here)scripts/lint'
+
+bench: ## The table of docs/BENCHMARKS.md, measured here
+	@'$(here)scripts/needs' run build bench
+	@'$(here)bench/run'
+
+install: ## Binary, units, nginx site and pages to where Debian has them (DESTDIR=)
+	@'$(here)scripts/install'
