@@ -30,7 +30,7 @@ let package = Package(
 
         // 1
         .target(name: "Encoding", swiftSettings: settings),
-        .target(name: "Secrets", dependencies: ["COpenSSL"], swiftSettings: settings),
+        .target(name: "Secrets", dependencies: ["CLinux", "COpenSSL"], swiftSettings: settings),
         .target(name: "FastCGI", dependencies: ["CFastCGI", "CLinux"], swiftSettings: settings),
 
         // 2

@@ -1,0 +1,63 @@
+/// What an identifier names. The prefix keeps one kind from being read as another.
+public protocol IDKind: Sendable {
+    static var prefix: String { get }
+}
+
+public enum PersonKind: IDKind { public static let prefix = "u_" }
+public enum VaultKind: IDKind { public static let prefix = "v_" }
+public enum SlotKind: IDKind { public static let prefix = "s_" }
+public enum ConnectionKind: IDKind { public static let prefix = "c_" }
+public enum PluginKind: IDKind { public static let prefix = "p_" }
+public enum RequestKind: IDKind { public static let prefix = "r_" }
+public enum OutcomeKind: IDKind { public static let prefix = "o_" }
+
+public typealias PersonID = ID<PersonKind>
+public typealias VaultID = ID<VaultKind>
+public typealias SlotID = ID<SlotKind>
+public typealias ConnectionID = ID<ConnectionKind>
+public typealias PluginID = ID<PluginKind>
+public typealias RequestID = ID<RequestKind>
+public typealias OutcomeID = ID<OutcomeKind>
+
+/// 128 random bits. Not a secret: identifiers appear in addresses, logs and the database.
+public struct ID<Kind: IDKind>: Hashable, Sendable {
+    public let high, low: UInt64
+
+    public init(high: UInt64, low: UInt64) {
+        (self.high, self.low) = (high, low)
+    }
+
+    /// Exactly 16 bytes, most significant first.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 16 else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        for (index, byte) in bytes.enumerated() {
+            if index < 8 { words.0 = words.0 << 8 | UInt64(byte) } else { words.1 = words.1 << 8 | UInt64(byte) }
+        }
+        self.init(high: words.0, low: words.1)
+    }
+
+    /// The prefix of the kind, then 22 characters base64url (RFC 4648 §5) in their one canonical form.
+    public init?(parsing text: String) {
+        guard text.utf8.count == Kind.prefix.utf8.count + 22, text.hasPrefix(Kind.prefix),
+            let bytes = Base64URL.decode(text.dropFirst(Kind.prefix.count))
+        else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    /// 16 bytes, most significant first.
+    public var bytes: [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: 16) { out, count in
+            let target = UnsafeMutableRawBufferPointer(out)
+            target.storeBytes(of: high.bigEndian, toByteOffset: 0, as: UInt64.self)
+            target.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
+            count = 16
+        }
+    }
+
+    public var text: String { Kind.prefix + Base64URL.encode(bytes) }
+}
+
+extension ID: CustomStringConvertible {
+    public var description: String { text }
+}

@@ -1,0 +1,78 @@
+import COpenSSL
+import Secrets
+
+/// Boxes under a symmetric key: `0x01 ‖ 0x01 ‖ key id ‖ nonce 12 ‖ ciphertext ‖ tag 16`. Four verbs: seal and open for data,
+/// wrap and unwrap for keys.
+public enum AEAD {
+    static let overhead = BoxHeader.count + GCM.nonceSize + GCM.tagSize
+
+    public static func seal<Role>(
+        _ plaintext: UnsafeRawBufferPointer, under key: borrowing Key<Role>, _ data: AssociatedData,
+        _ random: Randomness
+    ) throws(EnvelopeError) -> [UInt8] {
+        seal(plaintext, under: key, keyID: 0, data, random)
+    }
+
+    public static func open<Role>(
+        _ box: [UInt8], under key: borrowing Key<Role>, _ data: AssociatedData
+    ) throws(EnvelopeError) -> SecretBytes {
+        let header = try BoxHeader(parsing: box, expecting: .aes256gcm)
+        guard header.keyID == 0 else { throw .unknownKey(header.keyID) }
+        guard box.count >= overhead else { throw .malformed }
+        var isOpen = false
+        let plaintext = try takingSecureMemory { () throws(SecureHeapError) in
+            try SecretBytes(count: box.count - overhead) { isOpen = open(box, under: key, data, into: $0) }
+        }
+        guard isOpen else { throw .doesNotOpen }
+        return plaintext
+    }
+
+    public static func wrap<Inner, Role>(
+        _ inner: borrowing Key<Inner>, under key: borrowing Key<Role>, _ data: AssociatedData, _ random: Randomness
+    ) throws(EnvelopeError) -> [UInt8] {
+        inner.withUnsafeBytes { seal($0, under: key, keyID: 0, data, random) }
+    }
+
+    public static func unwrap<Inner, Role>(
+        _ box: [UInt8], as role: Inner.Type, under key: borrowing Key<Role>, _ data: AssociatedData
+    ) throws(EnvelopeError) -> Key<Inner> {
+        try Key(open(box, under: key, data))
+    }
+
+    // MARK: For every key id
+
+    static func seal<Role>(
+        _ plaintext: UnsafeRawBufferPointer, under key: borrowing Key<Role>, keyID: UInt16, _ data: AssociatedData,
+        _ random: Randomness
+    ) -> [UInt8] {
+        key.withUnsafeBytes { key in
+            [UInt8](unsafeUninitializedCapacity: overhead + plaintext.count) { out, count in
+                let base = out.baseAddress!
+                BoxHeader(.aes256gcm, keyID: keyID).write(to: base)
+                let nonce = base + BoxHeader.count
+                random.fill(UnsafeMutableRawBufferPointer(start: nonce, count: GCM.nonceSize))
+                GCM.encrypt(
+                    plaintext, key: key, nonce: nonce,
+                    header: UnsafeRawBufferPointer(start: base, count: BoxHeader.count), data: data.bytes,
+                    into: nonce + GCM.nonceSize)
+                count = overhead + plaintext.count
+            }
+        }
+    }
+
+    /// `box` has a header and at least `overhead` bytes; `out` has the room for its plaintext.
+    static func open<Role>(
+        _ box: [UInt8], under key: borrowing Key<Role>, _ data: AssociatedData,
+        into out: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        box.withUnsafeBytes { box in
+            let nonceEnd = BoxHeader.count + GCM.nonceSize
+            return key.withUnsafeBytes { key in
+                GCM.decrypt(
+                    UnsafeRawBufferPointer(rebasing: box[nonceEnd...]), key: key,
+                    nonce: box.baseAddress! + BoxHeader.count,
+                    header: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count]), data: data.bytes, into: out)
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import COpenSSL
+import Secrets
+
+/// AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags on this thread's contexts.
+enum GCM {
+    static let nonceSize = 12
+    static let tagSize = 16
+
+    /// `out` takes the ciphertext and then the tag.
+    static func encrypt(
+        _ plaintext: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, nonce: UnsafeRawPointer,
+        header: UnsafeRawBufferPointer, data: [UInt8], into out: UnsafeMutableRawPointer
+    ) {
+        let context = ThreadContexts.current.encryption
+        defer { forgetKey(context) }
+        let out = out.assumingMemoryBound(to: UInt8.self)
+        var written: Int32 = 0
+        let isDone =
+            EVP_EncryptInit_ex2(context, nil, pointer(key), nonce.assumingMemoryBound(to: UInt8.self), nil) == 1
+            && EVP_EncryptUpdate(context, nil, &written, pointer(header), Int32(header.count)) == 1
+            && (data.isEmpty || EVP_EncryptUpdate(context, nil, &written, data, Int32(data.count)) == 1)
+            && (plaintext.isEmpty
+                || EVP_EncryptUpdate(context, out, &written, pointer(plaintext), Int32(plaintext.count)) == 1)
+            && EVP_EncryptFinal_ex(context, out + plaintext.count, &written) == 1
+            && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, Int32(tagSize), out + plaintext.count) == 1
+        guard isDone else { fatalError("AES-256-GCM failed") }
+    }
+
+    /// False, and nothing of use in `out`, when the tag is wrong. `sealed` is the ciphertext and then the tag.
+    static func decrypt(
+        _ sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, nonce: UnsafeRawPointer,
+        header: UnsafeRawBufferPointer, data: [UInt8], into out: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        let context = ThreadContexts.current.decryption
+        defer { forgetKey(context) }
+        let count = sealed.count - tagSize
+        guard count >= 0, count == out.count, let source = sealed.baseAddress else { return false }
+        let target = out.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        var written: Int32 = 0
+        let tag = UnsafeMutableRawPointer(mutating: source + count)
+        var rest: (UInt64, UInt64) = (0, 0)
+        let isDone =
+            EVP_DecryptInit_ex2(context, nil, pointer(key), nonce.assumingMemoryBound(to: UInt8.self), nil) == 1
+            && EVP_DecryptUpdate(context, nil, &written, pointer(header), Int32(header.count)) == 1
+            && (data.isEmpty || EVP_DecryptUpdate(context, nil, &written, data, Int32(data.count)) == 1)
+            && (count == 0 || EVP_DecryptUpdate(context, target, &written, pointer(sealed), Int32(count)) == 1)
+            && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(tagSize), tag) == 1
+            && withUnsafeMutableBytes(of: &rest) {
+                EVP_DecryptFinal_ex(context, $0.baseAddress!.assumingMemoryBound(to: UInt8.self), &written) == 1
+            }
+        if !isDone { wipe(out) }
+        return isDone
+    }
+
+    private static func pointer(_ bytes: UnsafeRawBufferPointer) -> UnsafePointer<UInt8>? {
+        bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+    }
+
+    /// The contexts live in ordinary memory for as long as their thread; an expanded key begins with the key itself.
+    private static func forgetKey(_ context: OpaquePointer) {
+        check(EVP_CipherInit_ex2(context, nil, zeroKey, zeroKey, -1, nil))
+    }
+
+    private static let zeroKey = [UInt8](repeating: 0, count: 32)
+
+    private static func check(_ result: Int32) {
+        guard result == 1 else { fatalError("AES-256-GCM failed") }
+    }
+}

@@ -1,0 +1,83 @@
+import Encoding
+import Secrets
+
+/// A token of ours: which slot, and the 32 random bytes that open it. Never stored; it lives in a cookie, a header or on
+/// paper.
+public struct Token: ~Copyable, Sendable {
+    public let kind: TokenKind
+    public let id: SlotID
+    /// `id 16 ‖ secret 32`: in one piece, as the text has them.
+    private let body: SecretBytes
+
+    public init(issuing kind: TokenKind, id: SlotID, _ random: Randomness) throws(TokenError) {
+        body = try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
+            try SecretBytes(count: TokenText.bodyByteCount) { out in
+                out.copyBytes(from: id.bytes)
+                random.fill(UnsafeMutableRawBufferPointer(rebasing: out[TokenText.idByteCount...]))
+            }
+        }
+        (self.kind, self.id) = (kind, id)
+    }
+
+    public init(parsing text: UnsafeRawBufferPointer) throws(TokenError) {
+        guard let kind = TokenText.kind(of: text) else { throw .unknownPrefix }
+        guard text.count == TokenText.count else { throw .wrongLength }
+        guard TokenText.isChecksumRight(text) else { throw .wrongChecksum }
+        let digits = UnsafeRawBufferPointer(rebasing: text[TokenText.bodyRange])
+        var isDecoded = false
+        let body = try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
+            try SecretBytes(count: TokenText.bodyByteCount) { isDecoded = Base64URL.decode(digits, into: $0) != nil }
+        }
+        guard isDecoded, let id = body.withUnsafeBytes({ SlotID(bytes: $0[..<TokenText.idByteCount]) })
+        else { throw .malformed }
+        (self.kind, self.id) = (kind, id)
+        self.body = body
+    }
+
+    public init(parsing text: String) throws(TokenError) {
+        guard text.utf8.count <= TokenText.count else { throw .wrongLength }
+        let copy = try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
+            try SecretBytes(count: text.utf8.count) { $0.copyBytes(from: text.utf8) }
+        }
+        self = try copy.withUnsafeBytes { (bytes) throws(TokenError) in try Token(parsing: bytes) }
+    }
+
+    public borrowing func text() throws(TokenError) -> SecretText {
+        let text = try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
+            try SecretBytes(count: TokenText.count) { out in
+                body.withUnsafeBytes { TokenText.write(kind, body: $0, to: out) }
+            }
+        }
+        return SecretText(text)
+    }
+
+    /// The key that the slot's private half is wrapped under. HKDF-SHA-256: extract with the slot's salt, expand with
+    /// kind, slot and vault.
+    public borrowing func derivedKey(salt: [UInt8], vault: VaultID?) throws(EnvelopeError) -> Key<DerivedRole> {
+        var info = AssociatedData("toolshed/v1/derived")
+        info.add(kind.rawValue)
+        info.add(id)
+        if let vault { info.add(vault) } else { info.add(bytes: []) }
+        let pseudorandom = try withSecret { (secret) throws(EnvelopeError) in
+            try Key<DerivedRole> { out in
+                salt.withUnsafeBytes { salt in
+                    HKDF.extract(salt: salt, into: out.baseAddress!) { $0.update(secret) }
+                }
+            }
+        }
+        return try pseudorandom.derive(DerivedRole.self, info: info)
+    }
+
+    /// SHA-256 of the secret: how one-time codes are stored. 256 random bits need no salt.
+    public borrowing func fingerprint() -> [UInt8] {
+        withSecret { sha256($0) }
+    }
+
+    private borrowing func withSecret<Result: ~Copyable, Failure: Error>(
+        _ use: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body.withUnsafeBytes { (bytes) throws(Failure) in
+            try use(UnsafeRawBufferPointer(rebasing: bytes[TokenText.idByteCount...]))
+        }
+    }
+}

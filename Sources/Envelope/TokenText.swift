@@ -1,0 +1,68 @@
+import Encoding
+
+/// What a token opens, and what it looks like to a secret scanner.
+public enum TokenKind: String, CaseIterable, Sendable {
+    case session = "tss_"
+    case apiKey = "tsk_"
+    case plugin = "tsp_"
+    case cli = "tsc_"
+    case access = "tsa_"
+    case refresh = "tsf_"
+    case invitation = "tsi_"
+    case recovery = "tsr_"
+
+    public var prefix: String { rawValue }
+}
+
+/// Why a text is no token of ours. Never carries any of it.
+public enum TokenError: Error, Equatable, Sendable {
+    case unknownPrefix
+    case wrongLength
+    case malformed
+    /// A typing or copying error.
+    case wrongChecksum
+    case exhausted
+}
+
+/// `prefix 4 ‖ base64url(id 16 ‖ secret 32) 64 ‖ CRC-32 of all before, as 6 base62 digits`.
+enum TokenText {
+    static let idByteCount = 16
+    static let bodyByteCount = 48
+    static let bodyRange = 4..<68
+    static let count = 74
+
+    static func kind(of text: UnsafeRawBufferPointer) -> TokenKind? {
+        TokenKind(rawValue: String(decoding: text.prefix(bodyRange.lowerBound), as: UTF8.self))
+    }
+
+    static func isChecksumRight(_ text: UnsafeRawBufferPointer) -> Bool {
+        let checked = UnsafeRawBufferPointer(rebasing: text[..<bodyRange.upperBound])
+        return withUnsafeTemporaryAllocation(byteCount: count - bodyRange.upperBound, alignment: 1) { expected in
+            writeChecksum(of: checked, to: expected)
+            return expected.elementsEqual(text[bodyRange.upperBound...])
+        }
+    }
+
+    static func write(_ kind: TokenKind, body: UnsafeRawBufferPointer, to out: UnsafeMutableRawBufferPointer) {
+        out.copyBytes(from: kind.rawValue.utf8)
+        Base64URL.encode(body, into: UnsafeMutableRawBufferPointer(rebasing: out[bodyRange]))
+        writeChecksum(
+            of: UnsafeRawBufferPointer(rebasing: out[..<bodyRange.upperBound]),
+            to: UnsafeMutableRawBufferPointer(rebasing: out[bodyRange.upperBound...]))
+    }
+
+    /// Fills `out`, most significant digit first; the digits are 0–9, A–Z, a–z.
+    private static func writeChecksum(of text: UnsafeRawBufferPointer, to out: UnsafeMutableRawBufferPointer) {
+        var rest = CRC32.checksum(text)
+        for index in out.indices.reversed() {
+            let digit = UInt8(rest % 62)
+            out[index] =
+                switch digit {
+                case 0..<10: UInt8(ascii: "0") + digit
+                case 10..<36: UInt8(ascii: "A") + digit - 10
+                default: UInt8(ascii: "a") + digit - 36
+                }
+            rest /= 62
+        }
+    }
+}
