@@ -1,0 +1,217 @@
+import CFastCGI
+import CLinux
+import Glibc
+import Synchronization
+
+/// A few threads around one epoll set, which answer the FastCGI requests of a listening socket.
+///
+/// The set holds the listener and every idle connection; a connection that becomes readable is taken by one thread,
+/// which parses, answers and parks it again. A kept connection therefore costs a descriptor and no thread.
+public final class Pool<Resumption: Sendable>: Sendable {
+    public typealias MakeHandler = @Sendable (_ thread: Int, _ pool: Pool<Resumption>) throws -> Handler<Resumption>
+
+    let limits: Limits
+    let waiting = Waiting<Resumption>()
+    let connections: Connections
+    let counters = Counters()
+
+    let listener: Int32
+    private let threads: Int
+    let peers: [uid_t]
+    private let makeHandler: MakeHandler
+    let epoll: Int32
+    /// Edge-triggered: each write wakes one thread for the ready ones.
+    let wake: Int32
+    /// Level-triggered and never read: once written, every thread leaves.
+    let finish: Int32
+    let timer: Int32
+    let flow = Mutex(Flow())
+    let isDraining = Atomic<Bool>(false)
+    let acceptsBacklog = Atomic<Bool>(false)
+
+    struct Flow {
+        var isListening = false
+        var pausedUntil: Int64 = 0
+        var isTicking = false
+        var drainTicks = 0
+        var isFinished = false
+    }
+
+    /// Takes over `listener` (a listening unix socket; it is made non-blocking), and answers only to `peers`.
+    ///
+    /// - Parameter peers: user ids whose connections are accepted (SO_PEERCRED, unix(7)).
+    public init(
+        listener: Int32, threads: Int, peers: [uid_t], limits: Limits = Limits(), makeHandler: @escaping MakeHandler
+    ) throws(PoolError) {
+        self.listener = listener
+        self.threads = threads
+        self.peers = peers
+        self.limits = limits
+        self.makeHandler = makeHandler
+        try Parser.start()
+        epoll = try PoolError.check("epoll_create1", epoll_create1(Int32(EPOLL_CLOEXEC)))
+        wake = try PoolError.check("eventfd", eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
+        finish = try PoolError.check("eventfd", eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
+        timer = try PoolError.check(
+            "timerfd_create",
+            timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC | TFD_NONBLOCK)))
+        connections = Connections(capacity: limits.connections + 256)
+        let flags = fcntl(listener, F_GETFL)
+        _ = try PoolError.check("fcntl", fcntl(listener, F_SETFL, flags | O_NONBLOCK))
+        try register(wake, EPOLLIN.rawValue | EPOLLET.rawValue)
+        try register(finish, EPOLLIN.rawValue)
+        try register(timer, EPOLLIN.rawValue | EPOLLET.rawValue)
+    }
+
+    deinit {
+        for descriptor in [epoll, wake, finish, timer] { close(descriptor) }
+    }
+
+    /// Answers requests until drained. Every handler is made, each on its thread, before the first request is accepted;
+    /// then `ready` is called. A handler that cannot be made ends the pool with its error.
+    public func run(ready: () -> Void = {}) throws {
+        var members: [pthread_t] = []
+        var failure: (any Error)?
+        let gate = Gate()
+        do {
+            for index in 0..<threads {
+                members.append(
+                    try startThread { [self] in
+                        let handler = gate.arrive { try makeHandler(index, self) }
+                        if let handler { serve(with: handler) }
+                    })
+            }
+        } catch {
+            failure = error
+        }
+        failure = failure ?? gate.wait(for: members.count)
+        if failure == nil {
+            do {
+                try flow.withLock { flow throws(PoolError) in try listen(&flow) }
+                ready()
+            } catch {
+                failure = error
+            }
+        }
+        gate.open(for: members.count, proceed: failure == nil)
+        for member in members { pthread_join(member, nil) }
+        connections.takeAll { connections.close($0) }
+        if let failure { throw failure }
+    }
+
+    /// Stops accepting, answers what is in flight (what waits for the network included), closes every connection right
+    /// after its answer; then `run` returns. Any thread.
+    ///
+    /// - Parameter backlog: answer first what waits in the listener's queue: for a listener that nobody takes over.
+    public func drain(backlog: Bool = false) {
+        acceptsBacklog.store(backlog, ordering: .releasing)
+        isDraining.store(true, ordering: .sequentiallyConsistent)
+        flow.withLock { flow in
+            if !backlog { ignoreListener(&flow) }
+            tick(&flow)
+        }
+    }
+
+    /// Lets a request wait for the network. The handler returns `.setAside` afterwards, and its thread goes on to others.
+    ///
+    /// - Parameter otherwise: what the request is resumed with when no answer comes in time.
+    /// - Returns: nil when too many wait, or this one has waited long enough: the handler answers by itself then.
+    public func setAside(_ exchange: Exchange, otherwise: Resumption) -> Ticket? {
+        let now = monotonicMilliseconds()
+        if exchange.asideDeadline == 0 { exchange.asideDeadline = now + limits.setAsideMilliseconds }
+        guard exchange.asideDeadline > now else { return nil }
+        let ticket = waiting.add(
+            exchange, deadline: exchange.asideDeadline, otherwise: otherwise, most: limits.setAside)
+        if ticket != nil { flow.withLock { tick(&$0) } }
+        return ticket
+    }
+
+    /// Hands what a request waited for to a request thread. Any thread; false when the ticket was used or has expired.
+    @discardableResult
+    public func resume(_ ticket: Ticket, with answer: Resumption) -> Bool {
+        let result = waiting.answer(ticket, with: answer)
+        if result.isReady { eventfd_write(wake, 1) }
+        return result.accepted
+    }
+
+    public var status: PoolStatus {
+        var status = counters.snapshot()
+        status.open = connections.open
+        status.threads = threads
+        status.setAside = waiting.population
+        status.isDraining = isDraining.load(ordering: .relaxed)
+        return status
+    }
+}
+
+// MARK: - The loop
+
+extension Pool {
+    private func serve(with handler: Handler<Resumption>) {
+        let thread = RequestThread(limits: limits)
+        defer { thread.leave() }
+        var event = epoll_event()
+        while true {
+            guard epoll_wait(epoll, &event, 1, -1) == 1 else { continue }
+            switch event.data.fd {
+            case finish: return
+            case listener: accept()
+            case wake: resumeNext(handler)
+            case timer: onTick { answer($0, thread, handler) }
+            case let connection where connections.take(connection): answer(connection, thread, handler)
+            default: break
+            }
+        }
+    }
+
+    func answer(_ connection: Int32, _ thread: RequestThread, _ handler: Handler<Resumption>) {
+        let exchange = thread.exchange()
+        thread.intake.pointee.begin(deadlineMilliseconds: monotonicMilliseconds() + limits.ioMilliseconds)
+        guard exchange.receive(from: connection, thread.intake, limits) else {
+            if thread.intake.pointee.reads > 1 || thread.intake.pointee.violation != nil { counters.countMalformed() }
+            exchange.abandon()
+            return hangUp(connection)
+        }
+        counters.begin()
+        if !conclude(exchange, handler.respond(exchange), handler) { thread.lose(exchange) }
+        counters.end()
+    }
+
+    private func resumeNext(_ handler: Handler<Resumption>) {
+        guard let next = waiting.takeReady() else { return }
+        if next.hasMore { eventfd_write(wake, 1) }
+        next.exchange.ticket = 0
+        counters.begin()
+        _ = conclude(next.exchange, handler.resume(next.exchange, next.answer), handler)
+        counters.end()
+    }
+
+    /// Sends the answer, or leaves the request waiting: then it returns false, and another thread may own the exchange.
+    private func conclude(_ exchange: Exchange, _ first: Verdict, _ handler: Handler<Resumption>) -> Bool {
+        var verdict = first
+        while verdict == .setAside, exchange.ticket != 0 {
+            guard let answer = waiting.park(exchange) else { return false }
+            exchange.ticket = 0
+            verdict = handler.resume(exchange, answer)
+        }
+        waiting.withdraw(exchange)
+        let connection = exchange.connection
+        if isDraining.load(ordering: .relaxed) { exchange.request.pointee.keepConnection = 0 }
+        let keeps = exchange.finish()
+        exchange.connection = -1
+        if keeps { park(connection) } else { hangUp(connection) }
+        return true
+    }
+
+    func park(_ connection: Int32) {
+        connections.park(connection)
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue | EPOLLONESHOT.rawValue
+        event.data.fd = connection
+        epoll_ctl(epoll, EPOLL_CTL_MOD, connection, &event)
+    }
+
+    func hangUp(_ connection: Int32) {
+        connections.close(connection)
+    }
+}
