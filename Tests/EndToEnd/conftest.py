@@ -1,0 +1,87 @@
+"""Fixtures. One instance serves the whole run; what breaks or restarts things asks for `fresh`."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.browsing import Chromium
+from harness.instance import Instance
+from harness.people import Person, Plugin
+
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", Path(__file__).resolve().parents[2] / ".build/screenshots"))
+
+
+@pytest.fixture(scope="session")
+def instance():
+    """nginx with TLS, the daemon and the double, running, without rate limits."""
+    made = Instance()
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def fresh():
+    """A function that makes a further instance, laid out but not started; all end with the test."""
+    made: list[Instance] = []
+
+    def make(**options) -> Instance:
+        made.append(Instance(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+@pytest.fixture
+def double(instance):
+    """The double of the shared instance, as at the start."""
+    instance.double.reset()
+    yield instance.double
+
+
+@pytest.fixture
+def person(instance):
+    """A new signed-in person."""
+    return Person(instance)
+
+
+@pytest.fixture
+def other(instance):
+    """Somebody else."""
+    return Person(instance)
+
+
+@pytest.fixture
+def plugin(instance):
+    """A new plugin, registered by the operator."""
+    return Plugin(instance)
+
+
+@pytest.fixture(scope="session")
+def chromium(instance):
+    """The browser process; most tests want `browser`."""
+    made = Chromium(instance)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def browser(chromium):
+    """A browser profile nobody has signed in to: a playwright context. Pages' errors fail the test."""
+    context = chromium.context()
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    yield context
+    context.close()
+    assert not errors, errors
+
+
+@pytest.fixture(scope="session")
+def screenshots():
+    """The folder for pictures of pages, kept after the run."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS
