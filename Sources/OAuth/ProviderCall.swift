@@ -1,0 +1,78 @@
+import Secrets
+
+/// One HTTPS call to a provider, as a value. `ProviderHTTP` sends it; nothing here knows how.
+public struct ProviderCall: Sendable {
+    public struct Header: Sendable {
+        public enum Value: Sendable {
+            case text(String)
+            case secret(SecretText)
+        }
+
+        public let name: String
+        public let value: Value
+
+        public init(_ name: String, _ text: String) {
+            self.name = name
+            value = .text(text)
+        }
+
+        public init(_ name: String, _ secret: SecretText) {
+            self.name = name
+            value = .secret(secret)
+        }
+    }
+
+    public struct Limits: Sendable, Hashable {
+        /// Longest reply body that is read, in bytes.
+        public var replyBytes = 64 * 1024
+        public var connectMilliseconds = 5_000
+        public var totalMilliseconds = 15_000
+        /// The provider's entry permits `http` to a loopback address; never permitted otherwise.
+        public var allowsLoopbackHTTP = false
+
+        public init() {}
+    }
+
+    public let method: String
+    public let url: String
+    public let headers: [Header]
+    public let body: SecretText?
+    public let limits: Limits
+
+    public init(
+        method: String, url: String, headers: [Header] = [], body: SecretText? = nil, limits: Limits = Limits()
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.limits = limits
+    }
+
+    public static let userAgent = "Toolshed/1"
+}
+
+/// What the provider answered: any status, body already bounded.
+public struct ProviderReply: Sendable {
+    public let status: Int
+    /// Names in lower case; a repeated header is joined with ", ".
+    public let headers: [String: String]
+    public let body: [UInt8]
+
+    public init(status: Int, headers: [String: String] = [:], body: [UInt8] = []) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+}
+
+/// Why there is no reply. The cases differ in whether the provider may have acted.
+public enum TransportFailure: Error, Hashable, Sendable {
+    /// Not a byte of the request reached the provider: name resolution, connection, TLS.
+    case notSent(String)
+    /// Something may have reached the provider.
+    case lost(String)
+    case tooLarge
+    /// The provider answered with a redirect, which is never followed.
+    case redirected
+}

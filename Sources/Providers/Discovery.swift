@@ -1,0 +1,53 @@
+import OAuth
+
+/// Why an authorization server's metadata does not fit the provider's entry.
+public enum DiscoveryError: Error, Hashable, Sendable {
+    case metadata(ServerMetadataError)
+    /// An endpoint that is not https (nor a permitted loopback http).
+    case endpoint(name: String, url: String)
+    /// The entry wants S256 and the server says it does not know it.
+    case noS256
+    case noIssuer
+}
+
+extension Provider {
+    /// The documents to try, in order (standards 1.11); none when the endpoints are known.
+    public func discoveryCalls() -> [ProviderCall] {
+        guard needsDiscovery, let issuer else { return [] }
+        return ServerMetadata.locations(issuer: issuer).map { url in
+            ProviderCall(method: "GET", url: url, headers: Self.completed([]), limits: limits(total: 8_000))
+        }
+    }
+
+    /// This provider with what the document adds; endpoints of the entry win.
+    public func applying(metadata reply: ProviderReply) throws(DiscoveryError) -> Provider {
+        guard let issuer else { throw .noIssuer }
+        let metadata: ServerMetadata
+        do {
+            metadata = try ServerMetadata(parsing: reply, issuer: issuer)
+        } catch {
+            throw .metadata(error)
+        }
+        var provider = self
+        provider.endpoints = Endpoints(metadata, under: endpoints)
+        for (name, url) in provider.endpoints.all {
+            guard let url, endpoints.all.first(where: { $0.name == name })?.template == nil else { continue }
+            guard let parsed = try? EndpointURL(parsing: url), parsed.permitted(loopbackHTTP: allowsLoopbackHTTP) else {
+                throw .endpoint(name: name, url: url)
+            }
+        }
+        if usesPKCE, let methods = metadata.codeChallengeMethods, !methods.contains(PKCE.method) { throw .noS256 }
+        if token.authentication == nil {
+            provider.token.authentication = Self.authentication(metadata.tokenEndpointAuthMethods)
+        }
+        if metadata.sendsIssuer { provider.authorize.requiresIssuer = true }
+        if identity.isEmpty, let userinfo = metadata.userinfoEndpoint { provider.identity = [.userinfo(userinfo)] }
+        return provider
+    }
+
+    private static func authentication(_ methods: [String]) -> ClientAuthentication {
+        if methods.contains("client_secret_basic") { return .basic }
+        if methods.contains("client_secret_post") { return .body }
+        return methods.contains("none") ? .none : .basic
+    }
+}

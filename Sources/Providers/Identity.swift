@@ -1,0 +1,89 @@
+import OAuth
+import Secrets
+
+extension Provider {
+    /// Identity that came with the tokens, where the provider sends it there (Notion).
+    public func identity(in tokens: CredentialTokens) -> AccountIdentity? {
+        for source in identity {
+            guard case .tokenAnswer = source.origin else { continue }
+            if let identity = self.identity(source, in: nil, tokens) { return identity }
+        }
+        return nil
+    }
+
+    /// The call for the `index`-th way to learn the account that these scopes permit; `nil`: no more to try.
+    public func identityCall(_ index: Int, tokens: CredentialTokens) throws(ProviderError) -> ProviderCall? {
+        let sources = usableSources(tokens)
+        guard sources.indices.contains(index), case .call(let method, let template) = sources[index].origin else {
+            return nil
+        }
+        let source = sources[index]
+        guard let url = expand(template) else { throw .notDiscovered }
+        var headers = source.headers.map { ProviderCall.Header($0.name, $0.value) }
+        if source.bodyForm.isEmpty {
+            headers.append(.init("Authorization", try Self.inSecureMemory { try bearerAuthorization(tokens.accessToken) }))
+            let body = try source.body.map { text throws(ProviderError) in
+                try Self.inSecureMemory { try SecretText(text) }
+            }
+            if body != nil, !headers.contains(where: { $0.name.lowercased() == "content-type" }) {
+                headers.append(.init("Content-Type", "application/json"))
+            }
+            return ProviderCall(
+                method: method, url: url, headers: Self.completed(headers), body: body, limits: limits(total: 8_000))
+        }
+        var fields = RequestFields()
+        for (name, value) in source.bodyForm {
+            value == "${access_token}" ? fields.set(name, tokens.accessToken) : fields.set(name, value)
+        }
+        if source.clientInBody { try authenticate(.body, &fields, &headers) }
+        return try call(method, url, fields, as: .form, headers)
+    }
+
+    /// `nil`: this way did not tell; the next index may.
+    public func parseIdentity(_ index: Int, reply: ProviderReply, tokens: CredentialTokens) -> AccountIdentity? {
+        let sources = usableSources(tokens)
+        guard sources.indices.contains(index), reply.status == 200 else { return nil }
+        let source = sources[index]
+        guard var document = JSONValue(parsing: reply.body) else { return nil }
+        if source.isList {
+            guard let first = document.array?.first else { return nil }
+            document = first
+        }
+        if let ok = source.ok, document.value(at: ok) != .bool(true) { return nil }
+        if let failIf = source.failIf, document.value(at: failIf) != nil { return nil }
+        return identity(source, in: document, tokens)
+    }
+
+    private func usableSources(_ tokens: CredentialTokens) -> [IdentitySource] {
+        let covered = scopes.covered(by: tokens.scopes)
+        return identity.filter { source in
+            guard case .call = source.origin else { return false }
+            return source.needsAny.isEmpty || source.needsAny.contains { covered.contains(scopes.canonical($0)) }
+        }
+    }
+
+    private func identity(
+        _ source: IdentitySource, in document: JSONValue?, _ tokens: CredentialTokens
+    ) -> AccountIdentity? {
+        func lookUp(_ paths: String) -> String? {
+            for path in paths.split(separator: "|") {
+                if let text = document?.value(at: path)?.text, !text.isEmpty { return text }
+                if let text = tokens.metadata[String(path)] { return text }
+                if let variable = variables[String(path)] { return variable.value }
+            }
+            return nil
+        }
+        func fill(_ text: String) -> String? {
+            text.contains("${") ? Template.expand(text, lookUp) : lookUp(text)
+        }
+        var parts: [String] = []
+        for path in source.id {
+            guard let part = lookUp(path) else { return nil }
+            parts.append(part)
+        }
+        let id = parts.joined(separator: ":")
+        guard !id.isEmpty, id.utf8.count <= 512 else { return nil }
+        let label = fill(source.label).map { String($0.prefix(200)) } ?? id
+        return AccountIdentity(id: id, label: label, tenant: source.tenant.flatMap(fill).map { String($0.prefix(200)) })
+    }
+}

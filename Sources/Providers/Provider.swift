@@ -1,0 +1,100 @@
+import Encoding
+import OAuth
+
+/// One entry of the catalogue. Every oddity of a provider is a field here; no code asks which provider it is.
+public struct Provider: Sendable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        case builtin, variant, extra
+        /// From the operator's folder alone.
+        case `operator`
+    }
+
+    public let id: ProviderID
+    public let name: String
+    public let kind: Kind
+    public let basis: Basis
+    public let documentation: String?
+    /// `nil`: not configured; no flow can start.
+    public var client: ClientCredentials?
+    public let defaultScopes: ScopeSet
+    public var variables: [String: Variable]
+    public internal(set) var endpoints: Endpoints
+    /// Of the authorization server (RFC 8414, RFC 9207); endpoints that are not given are discovered from it.
+    public let issuer: String?
+    /// `http` to a loopback address is permitted, for development.
+    public let allowsLoopbackHTTP: Bool
+    public internal(set) var authorize: AuthorizeRules
+    public internal(set) var token: TokenRules
+    public let response: ResponseRules
+    public let refresh: RefreshRules
+    public let expiry: ExpiryRules
+    public let incremental: Incremental
+    public internal(set) var revoke: RevokeRules
+    public internal(set) var identity: [IdentitySource]
+    public let errors: [String: ErrorClass]
+    public let limits: [String: Int64]
+    public let scopes: ScopeVocabulary
+    /// Base URL of the provider's API; `nil` where it is not one.
+    public let apiBase: String?
+    /// Metadata path that names the API base of this connection, held to `apiHosts` (Salesforce).
+    public let apiBaseFrom: String?
+    public let apiHosts: [String]
+    /// One provider grant can stand behind several connections: count its users before revoking (HubSpot).
+    public let sharesGrant: Bool
+    /// A new authorization ends the person's earlier tokens (Zoom).
+    public let singleGrantPerUser: Bool
+    /// Names of environment variables with the client's id and secret.
+    public let environment: ClientEnvironment?
+
+    /// The document that has to be fetched before a flow can start.
+    public var needsDiscovery: Bool { endpoints.authorize == nil || endpoints.token == nil }
+
+    public var isConfigured: Bool { client != nil }
+    public var usesPKCE: Bool { authorize.pkce == .s256 }
+
+    /// Scope names as the provider means them.
+    public func canonical(_ scopes: ScopeSet) -> ScopeSet { self.scopes.canonical(scopes) }
+
+    /// The asked scopes, as they were written, that `granted` does not cover, implications counted.
+    public func missing(from granted: ScopeSet, for asked: ScopeSet) -> ScopeSet {
+        scopes.missing(from: granted, for: asked)
+    }
+
+    /// The words for a scope; an unknown one is shown as it is.
+    public func description(of scope: String) -> (text: String, risk: Risk) {
+        guard let entry = scopes.entries[scopes.canonical(scope)] else { return (scope, .unknown) }
+        return (entry.text, entry.risk)
+    }
+
+    func limits(total: Int = 15_000) -> ProviderCall.Limits {
+        var limits = ProviderCall.Limits()
+        limits.totalMilliseconds = total
+        limits.allowsLoopbackHTTP = allowsLoopbackHTTP
+        return limits
+    }
+
+    /// A template with the variables and the client's id filled in.
+    func expand(_ template: String) -> String? {
+        Template.expand(template) { name in
+            if name == "client_id" { return client.map { Percent.encode($0.id) } }
+            return variables[name]?.value
+        }
+    }
+}
+
+public struct ClientEnvironment: Hashable, Sendable {
+    public let id: String
+    public let secret: String
+}
+
+/// Why a message to the provider cannot be made.
+public enum ProviderError: Error, Hashable, Sendable {
+    case notConfigured
+    /// Endpoints are not known yet.
+    case notDiscovered
+    /// The provider refuses these together with an option that is on.
+    case forbiddenScopes(ScopeSet)
+    case variableRefused(name: String, expected: String)
+    /// Owned secret memory is full; nothing was sent.
+    case secureMemory
+}

@@ -1,0 +1,140 @@
+/// A part of a provider's URLs that differs between installations: a host of one's own, a tenant.
+public struct Variable: Hashable, Sendable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        /// A host name, with a port where the operator sets it.
+        case host
+        /// An https URL without query.
+        case url
+        /// One path segment: letters, digits, `.`, `_`, `-`.
+        case segment
+    }
+
+    public enum Setter: String, Hashable, Sendable, CaseIterable {
+        case `operator`
+        /// A person, while connecting: only within `allow`.
+        case connection
+    }
+
+    public let kind: Kind
+    public let value: String
+    /// Host names or `*.domain`; empty allows what the kind allows.
+    public let allow: [String]
+    public let setBy: Setter
+
+    init(reading fields: inout Fields) throws(CatalogueError) {
+        kind = try fields.choice("kind", Kind.self) ?? .host
+        value = try fields.text("default", expected: "the value that holds unless another is set")
+        allow = try fields.texts("allow") ?? []
+        setBy = try fields.choice("set_by", Setter.self) ?? .operator
+        try fields.finish()
+        for pattern in allow where !Self.isPattern(pattern) {
+            throw fields.wrong("allow", expected: "host names or *.DOMAIN", found: "'\(pattern)'")
+        }
+        guard accepts(value) else {
+            throw fields.wrong("default", expected: expectation, found: "'\(value.prefix(60))'")
+        }
+    }
+
+    private init(_ variable: Variable, value: String) {
+        kind = variable.kind
+        allow = variable.allow
+        setBy = variable.setBy
+        self.value = value
+    }
+
+    func setting(_ value: String) -> Variable { Variable(self, value: value) }
+
+    func accepts(_ value: String) -> Bool {
+        switch kind {
+        case .host:
+            let parts = value.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let host = parts.first, EndpointURL.isHostName(host) else { return false }
+            if parts.count == 2 {
+                guard setBy == .operator, let port = UInt16(parts[1]), port > 0 else { return false }
+            }
+            return allow.isEmpty || allow.contains { Self.matches(host.lowercased(), pattern: $0) }
+        case .url:
+            guard let url = try? EndpointURL(parsing: value), !value.contains("?") else { return false }
+            return allow.isEmpty || allow.contains { Self.matches(url.host, pattern: $0) }
+        case .segment:
+            return !value.isEmpty && value != "." && value != ".." && value.utf8.count <= 128
+                && value.utf8.allSatisfy { byte in
+                    switch byte {
+                    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                        true
+                    default: false
+                    }
+                }
+        }
+    }
+
+    var expectation: String {
+        switch kind {
+        case .host: allow.isEmpty ? "a host name" : "a host name within \(allow.joined(separator: ", "))"
+        case .url: "an https URL without query"
+        case .segment: "letters, digits, dots, underscores, hyphens"
+        }
+    }
+
+    /// Whether a person may fill it in a place that receives a token: every pattern must end in one registrable
+    /// domain, so that nobody can name a host of their own (api.md "Operator").
+    var pinsADomain: Bool {
+        kind == .host && !allow.isEmpty && allow.allSatisfy { Self.isRegistrable($0.hasPrefix("*.") ? $0.dropFirst(2) : $0[...]) }
+    }
+
+    static func matches(_ host: String, pattern: String) -> Bool {
+        guard pattern.hasPrefix("*.") else { return host == pattern }
+        let domain = pattern.dropFirst()
+        return host.hasSuffix(domain) && host.utf8.count > domain.utf8.count
+    }
+
+    private static func isPattern(_ pattern: String) -> Bool {
+        EndpointURL.isHostName(pattern.hasPrefix("*.") ? pattern.dropFirst(2) : pattern[...])
+    }
+
+    /// Domains under which anybody can have a name: an approximation of the public suffix list by shape (`co.uk`,
+    /// `com.au`) and by the hosting domains most often met.
+    static func isRegistrable(_ domain: some StringProtocol) -> Bool {
+        let labels = domain.lowercased().split(separator: ".")
+        guard labels.count >= 2, let top = labels.last, top.utf8.allSatisfy({ $0 >= UInt8(ascii: "a") }) else { return false }
+        if labels.count == 2 {
+            if top.utf8.count == 2, labels[0].utf8.count <= 3 { return false }
+            return !sharedDomains.contains(domain.lowercased())
+        }
+        return !sharedDomains.contains(labels.suffix(labels.count).joined(separator: "."))
+    }
+
+    private static let sharedDomains: Set<String> = [
+        "amazonaws.com", "appspot.com", "azurewebsites.net", "cloudfront.net", "duckdns.org", "fly.dev",
+        "firebaseapp.com", "github.io", "gitlab.io", "herokuapp.com", "netlify.app", "ngrok.app", "ngrok.io",
+        "ngrok-free.app", "onrender.com", "pages.dev", "run.app", "trycloudflare.com", "vercel.app", "web.app",
+        "workers.dev",
+    ]
+}
+
+/// Text with `${name}` in it.
+enum Template {
+    /// `nil` when a name has no value.
+    static func expand(_ text: String, _ value: (String) -> String?) -> String? {
+        var result = ""
+        var rest = text[...]
+        while let start = rest.firstRange(of: "${") {
+            result += rest[..<start.lowerBound]
+            let after = rest[start.upperBound...]
+            guard let end = after.firstIndex(of: "}"), let filled = value(String(after[..<end])) else { return nil }
+            result += filled
+            rest = after[after.index(after: end)...]
+        }
+        return result + rest
+    }
+
+    static func names(in text: String) -> [String] {
+        var names: [String] = []
+        _ = expand(text) { name in
+            names.append(name)
+            return ""
+        }
+        return names
+    }
+}
