@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-here := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+# From anywhere (make -C, make -f), and from a folder with a space in its name.
+here := $(shell dirname '$(strip $(MAKEFILE_LIST))')/
 
 .PHONY: help up down reload build test lint bench install
 
