@@ -23,18 +23,24 @@ public typealias OutcomeID = ID<OutcomeKind>
 public struct ID<Kind: IDKind>: Hashable, Sendable {
     public let high, low: UInt64
 
+    @inlinable
     public init(high: UInt64, low: UInt64) {
         (self.high, self.low) = (high, low)
     }
 
     /// Exactly 16 bytes, most significant first.
-    public init?(bytes: some Collection<UInt8>) {
+    @inlinable
+    public init?(bytes: UnsafeRawBufferPointer) {
         guard bytes.count == 16 else { return nil }
-        var words: (UInt64, UInt64) = (0, 0)
-        for (index, byte) in bytes.enumerated() {
-            if index < 8 { words.0 = words.0 << 8 | UInt64(byte) } else { words.1 = words.1 << 8 | UInt64(byte) }
-        }
-        self.init(high: words.0, low: words.1)
+        self.init(
+            high: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
+            low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+    }
+
+    /// Exactly 16 bytes, most significant first.
+    public init?(bytes: some Collection<UInt8>) {
+        guard let id = Array(bytes).withUnsafeBytes({ ID(bytes: $0) }) else { return nil }
+        self = id
     }
 
     /// The prefix of the kind, then 22 characters base64url (RFC 4648 §5) in their one canonical form.
@@ -46,6 +52,7 @@ public struct ID<Kind: IDKind>: Hashable, Sendable {
     }
 
     /// 16 bytes, most significant first.
+    @inlinable
     public var bytes: [UInt8] {
         [UInt8](unsafeUninitializedCapacity: 16) { out, count in
             let target = UnsafeMutableRawBufferPointer(out)

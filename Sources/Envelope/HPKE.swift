@@ -9,8 +9,8 @@ public enum HPKE {
         _ plaintext: UnsafeRawBufferPointer, to recipient: PublicKey, info: AssociatedData, _ data: AssociatedData,
         keyID: UInt16 = 0, _ random: Randomness
     ) throws(EnvelopeError) -> [UInt8] {
-        let ephemeral = try PrivateKey(random: random)
-        let encapsulated = try ephemeral.publicKey
+        let ephemeral = try PrivateKey(random: random).agreement()
+        let encapsulated = ephemeral.publicKey
         let message = try HPKESchedule(
             own: ephemeral, peer: recipient, encapsulated: encapsulated, recipient: recipient, info: info.bytes)
         return message.key.withUnsafeBytes { key in
@@ -34,9 +34,9 @@ public enum HPKE {
         guard box.count >= overhead,
             let encapsulated = PublicKey(bytes: Array(box[BoxHeader.count..<BoxHeader.count + PublicKey.size]))
         else { throw .malformed }
+        let own = try recipient.agreement()
         let message = try HPKESchedule(
-            own: recipient, peer: encapsulated, encapsulated: encapsulated, recipient: recipient.publicKey,
-            info: info.bytes)
+            own: own, peer: encapsulated, encapsulated: encapsulated, recipient: own.publicKey, info: info.bytes)
         var isOpen = false
         let plaintext = try takingSecureMemory { () throws(SecureHeapError) in
             try SecretBytes(count: box.count - overhead) { out in
@@ -83,7 +83,7 @@ struct HPKESchedule: ~Copyable {
     let nonce: [UInt8]
 
     init(
-        own: borrowing PrivateKey, peer: PublicKey, encapsulated: PublicKey, recipient: PublicKey, info: [UInt8]
+        own: borrowing Agreement, peer: PublicKey, encapsulated: PublicKey, recipient: PublicKey, info: [UInt8]
     ) throws(EnvelopeError) {
         let shared = try Self.sharedSecret(own: own, peer: peer, context: encapsulated.bytes + recipient.bytes)
         let suite = HPKESuite.hpke
@@ -99,7 +99,7 @@ struct HPKESchedule: ~Copyable {
 
     /// `ExtractAndExpand` of §4.1.
     private static func sharedSecret(
-        own: borrowing PrivateKey, peer: PublicKey, context: [UInt8]
+        own: borrowing Agreement, peer: PublicKey, context: [UInt8]
     ) throws(EnvelopeError) -> Key<SharedSecret> {
         let suite = HPKESuite.kem
         var agreement = try takingSecureMemory { () throws(SecureHeapError) in

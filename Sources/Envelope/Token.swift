@@ -28,7 +28,7 @@ public struct Token: ~Copyable, Sendable {
         let body = try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
             try SecretBytes(count: TokenText.bodyByteCount) { isDecoded = Base64URL.decode(digits, into: $0) != nil }
         }
-        guard isDecoded, let id = body.withUnsafeBytes({ SlotID(bytes: $0[..<TokenText.idByteCount]) })
+        guard isDecoded, let id = body.withUnsafeBytes({ TokenText.id(in: $0) })
         else { throw .malformed }
         (self.kind, self.id) = (kind, id)
         self.body = body

@@ -32,7 +32,12 @@ enum TokenText {
     static let count = 74
 
     static func kind(of text: UnsafeRawBufferPointer) -> TokenKind? {
-        TokenKind(rawValue: String(decoding: text.prefix(bodyRange.lowerBound), as: UTF8.self))
+        guard text.count >= bodyRange.lowerBound else { return nil }
+        return TokenKind.allCases.first { $0.rawValue.utf8.elementsEqual(text[..<bodyRange.lowerBound]) }
+    }
+
+    static func id(in body: UnsafeRawBufferPointer) -> SlotID? {
+        SlotID(bytes: UnsafeRawBufferPointer(rebasing: body[..<idByteCount]))
     }
 
     static func isChecksumRight(_ text: UnsafeRawBufferPointer) -> Bool {
