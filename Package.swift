@@ -54,9 +54,7 @@ let package = Package(
         // 4
         .target(
             name: "Settings",
-            dependencies: [
-                "Encoding", "Envelope", "Providers", "Secrets", .product(name: "Yams", package: "Yams"),
-            ],
+            dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"],
             swiftSettings: settings),
 
         // 5
@@ -104,13 +102,13 @@ let package = Package(
         .testTarget(
             name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
         .testTarget(
-            name: "ProvidersTests", dependencies: ["Encoding", "OAuth", "Providers", "Secrets"], swiftSettings: settings
+            name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"], swiftSettings: settings
         ),
         .testTarget(
             name: "ProviderHTTPTests", dependencies: ["CLinux", "OAuth", "ProviderHTTP", "Secrets"],
             swiftSettings: settings),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Encoding", "Providers", "Secrets", "Settings"],
+            name: "SettingsTests", dependencies: ["Encoding", "OAuth", "Providers", "Secrets", "Settings"],
             swiftSettings: settings),
         .testTarget(
             name: "VaultTests",

@@ -52,6 +52,11 @@ public struct Provider: Sendable {
     public var isConfigured: Bool { client != nil }
     public var usesPKCE: Bool { authorize.pkce == .s256 }
 
+    /// What the provider calls the parameters of its answer to the redirect URI.
+    public var callbackNames: AuthorizationResponse.Names { authorize.callback }
+    /// RFC 9207: an answer without `iss` is refused.
+    public var expectsIssuer: Bool { authorize.requiresIssuer }
+
     /// Scope names as the provider means them.
     public func canonical(_ scopes: ScopeSet) -> ScopeSet { self.scopes.canonical(scopes) }
 
@@ -64,6 +69,13 @@ public struct Provider: Sendable {
     public func description(of scope: String) -> (text: String, risk: Risk) {
         guard let entry = scopes.entries[scopes.canonical(scope)] else { return (scope, .unknown) }
         return (entry.text, entry.risk)
+    }
+
+    /// The URLs in use, by their field name; those still to be discovered are not there.
+    public var resolvedEndpoints: [(name: String, url: String)] {
+        endpoints.all.compactMap { name, template in
+            template.flatMap { expand($0) }.map { (name, $0) }
+        }
     }
 
     func limits(total: Int = 15_000) -> ProviderCall.Limits {

@@ -1,0 +1,57 @@
+import OAuth
+import Providers
+
+extension Settings {
+    /// What holds, as YAML. A secret has no text here: whether there is one is all that is said.
+    public func effective() -> String {
+        var lines = [
+            "origin: \(Self.quoted(origin))", "redirect_base: \(Self.quoted(redirectBase))",
+            "state_directory: \(Self.quoted(stateDirectory))", "runtime_directory: \(Self.quoted(runtimeDirectory))",
+            "config_directory: \(Self.quoted(configDirectory))", "workers: \(workers)", "threads: \(threads)",
+            "peer_user: \(Self.quoted(peerUser))", "warm_seconds: \(warmSeconds)", "log_level: \(logLevel.rawValue)",
+        ]
+        if let caFile { lines.append("ca_file: \(Self.quoted(caFile))") }
+        lines += [
+            "rate_limits:", "  vend_per_second: \(rateLimits.vendPerSecond)", "  vend_burst: \(rateLimits.vendBurst)",
+            "  failed_authentication_per_second: \(rateLimits.failedAuthenticationPerSecond)",
+            "  sign_in_per_second: \(rateLimits.signInPerSecond)", "providers:",
+        ]
+        for provider in catalogue.providers.values.sorted(by: { $0.id < $1.id }) where provider.isConfigured {
+            lines += effective(provider)
+        }
+        if lines.last == "providers:" { lines[lines.count - 1] = "providers: {}" }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func effective(_ provider: Provider) -> [String] {
+        let client = provider.client.map {
+            "{ id: \(Self.quoted($0.id)), secret: \($0.secret == nil ? "none" : "set") }"
+        }
+        var lines = [
+            "  \(Self.quoted(provider.id.json)):", "    name: \(Self.quoted(provider.name))",
+            "    client: \(client ?? "none")", "    redirect_uri: \(Self.quoted(callbackURL(provider.id)))",
+        ]
+        if let issuer = provider.issuer { lines.append("    issuer: \(Self.quoted(issuer))") }
+        for (name, url) in provider.resolvedEndpoints { lines.append("    \(name): \(Self.quoted(url))") }
+        let scopes = provider.defaultScopes.names.map { Self.quoted($0) }.joined(separator: ", ")
+        return lines + [
+            "    pkce: \(provider.usesPKCE ? "S256" : "\"off\"")",
+            "    revoke: \(provider.revokesAtProvider ? "\"on\"" : "\"off\"")", "    default_scopes: [\(scopes)]",
+        ]
+    }
+
+    /// A YAML double-quoted scalar (YAML 1.2 section 7.3.1).
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case _ where scalar.value < 0x20: result += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,90 @@
+import Providers
+
+public enum LogLevel: String, Hashable, Sendable, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+}
+
+/// Requests a second, and how many more at once.
+public struct RateLimits: Hashable, Sendable {
+    /// Per bearer.
+    public var vendPerSecond = 200
+    public var vendBurst = 1_000
+    /// Per address.
+    public var failedAuthenticationPerSecond = 10
+    /// Per address: sign-in, `/register`, `/token`.
+    public var signInPerSecond = 5
+}
+
+/// The optional `toolshed.yaml`: everything has a value without it, and a variable of the environment wins over it.
+struct Tuning: Hashable, Sendable {
+    var workers: Int
+    var threads = 4
+    var peerUser = "www-data"
+    var warmSeconds = 15 * 60
+    var logLevel = LogLevel.info
+    var rateLimits = RateLimits()
+    var caFile: String?
+
+    init(processors: Int) {
+        workers = max(2, processors)
+    }
+
+    mutating func read(file path: String) throws(CatalogueError) {
+        let text: String
+        do throws(CatalogueError) {
+            text = try YAMLFile.read(path).text
+        } catch {
+            if case .unreadable(let code) = error.problem, code == 2 { return }
+            throw error
+        }
+        guard let value = try YAMLFile.parse(text, file: path) else { return }
+        var fields = try Fields(value, path: "")
+        guard try fields.text("version", expected: "version: 1") == "1" else {
+            throw fields.wrong("version", expected: "1", found: "another version")
+        }
+        workers = Int(try fields.integer("workers", in: 1...256) ?? Int64(workers))
+        threads = Int(try fields.integer("threads", in: 1...64) ?? Int64(threads))
+        peerUser = try fields.text("peer_user") ?? peerUser
+        warmSeconds = Int(try fields.integer("warm_seconds", in: 0...86_400) ?? Int64(warmSeconds))
+        logLevel = try fields.choice("log_level", LogLevel.self) ?? logLevel
+        caFile = try fields.text("ca_file") ?? caFile
+        var limits = try fields.block("rate_limits")
+        let range: ClosedRange<Int64> = 1...1_000_000
+        rateLimits.vendPerSecond = Int(try limits.integer("vend_per_second", in: range) ?? Int64(rateLimits.vendPerSecond))
+        rateLimits.vendBurst = Int(try limits.integer("vend_burst", in: range) ?? Int64(rateLimits.vendBurst))
+        rateLimits.failedAuthenticationPerSecond = Int(
+            try limits.integer("failed_authentication_per_second", in: range)
+                ?? Int64(rateLimits.failedAuthenticationPerSecond))
+        rateLimits.signInPerSecond = Int(
+            try limits.integer("sign_in_per_second", in: range) ?? Int64(rateLimits.signInPerSecond))
+        try limits.finish()
+        try fields.finish()
+    }
+
+    mutating func read(_ surroundings: Surroundings) throws(SettingsError) {
+        workers = try Self.number("TOOLSHED_WORKERS", 1...256, surroundings) ?? workers
+        threads = try Self.number("TOOLSHED_THREADS", 1...64, surroundings) ?? threads
+        warmSeconds = try Self.number("TOOLSHED_WARM_SECONDS", 0...86_400, surroundings) ?? warmSeconds
+        peerUser = surroundings["TOOLSHED_PEER_USER"] ?? peerUser
+        caFile = surroundings["TOOLSHED_CA_FILE"] ?? caFile
+        if let text = surroundings["TOOLSHED_LOG_LEVEL"] {
+            guard let level = LogLevel(rawValue: text) else {
+                let known = LogLevel.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .variable(name: "TOOLSHED_LOG_LEVEL", expected: "one of \(known)", found: "'\(text.prefix(40))'")
+            }
+            logLevel = level
+        }
+    }
+
+    private static func number(
+        _ name: String, _ range: ClosedRange<Int>, _ surroundings: Surroundings
+    ) throws(SettingsError) -> Int? {
+        guard let text = surroundings[name] else { return nil }
+        guard let number = Int(text), range.contains(number) else {
+            throw .variable(
+                name: name, expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",
+                found: "'\(text.prefix(40))'")
+        }
+        return number
+    }
+}
