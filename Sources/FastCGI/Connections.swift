@@ -4,13 +4,15 @@ import Synchronization
 
 /// Which descriptors are open connections, and who may touch each.
 ///
-/// A thread that epoll hands a connection to takes it (`parked` to `busy`); the sweep of a draining pool takes what is
-/// still parked (`parked` to `busy` as well). One of them wins; the other leaves the number alone.
+/// epoll reports a connection once for all the bytes that came (EPOLLET), so that no request pays for arming it again. A
+/// thread that is told of one takes it; where another thread has it, that one is left a note to look once more before it
+/// lets go. The sweep of a draining pool takes what is parked. Whoever does not get a connection leaves its number alone.
 struct Connections: ~Copyable, Sendable {
     private enum State {
         static let closed: UInt8 = 0
         static let parked: UInt8 = 1
         static let busy: UInt8 = 2
+        static let busyAgain: UInt8 = 3
     }
 
     // Every element is atomic, and the storage lives as long as the pool.
@@ -40,13 +42,26 @@ struct Connections: ~Copyable, Sendable {
     }
 
     func take(_ descriptor: Int32) -> Bool {
-        states[Int(descriptor)].compareExchange(
-            expected: State.parked, desired: State.busy, ordering: .acquiringAndReleasing
-        ).exchanged
+        guard descriptor >= 0, Int(descriptor) < capacity else { return false }
+        while true {
+            switch exchange(descriptor, from: State.parked, to: State.busy) {
+            case State.parked: return true
+            case State.busy:
+                if exchange(descriptor, from: State.busy, to: State.busyAgain) == State.busy { return false }
+            default: return false
+            }
+        }
     }
 
-    func park(_ descriptor: Int32) {
-        states[Int(descriptor)].store(State.parked, ordering: .releasing)
+    /// Lets go of a connection; false when there is a note, and the caller still has it.
+    func park(_ descriptor: Int32) -> Bool {
+        if exchange(descriptor, from: State.busy, to: State.parked) == State.busy { return true }
+        states[Int(descriptor)].store(State.busy, ordering: .releasing)
+        return false
+    }
+
+    private func exchange(_ descriptor: Int32, from old: UInt8, to new: UInt8) -> UInt8 {
+        states[Int(descriptor)].compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).original
     }
 
     /// Closes a connection that the caller has taken.
@@ -58,6 +73,9 @@ struct Connections: ~Copyable, Sendable {
 
     /// Takes every parked connection, one after the other.
     func takeAll(_ body: (Int32) -> Void) {
-        for descriptor in 0..<Int32(capacity) where take(descriptor) { body(descriptor) }
+        for descriptor in 0..<Int32(capacity)
+        where exchange(descriptor, from: State.parked, to: State.busy) == State.parked {
+            body(descriptor)
+        }
     }
 }

@@ -201,7 +201,7 @@ extension Exchange {
 // MARK: - What the pool does with it
 
 extension Exchange {
-    /// Reads a request from a connection that has bytes; false when there is none (end, or not a request).
+    /// Reads a request from a connection; false when there is none (nothing yet, the end, or not a request).
     func receive(from connection: Int32, _ intake: UnsafeMutablePointer<Intake>, _ limits: Limits) -> Bool {
         self.connection = connection
         hasAnswered = false

@@ -5,25 +5,36 @@ import Glibc
 ///
 /// The thread points its thread-local slot here before it calls into libfcgi, and the functions below find it there.
 struct Intake {
-    var bounds: RecordGuard.Bounds
+    let bounds: RecordGuard.Bounds
+    let patienceMilliseconds: Int64
     var records: RecordGuard
     /// Bounds the whole of a request's reading, however slowly its bytes drip (CLOCK_MONOTONIC_COARSE).
-    var deadlineMilliseconds: Int64 = 0
+    var readDeadline: Int64 = 0
+    /// Bounds the writing of an answer from the moment when the peer does not take it; 0 until then.
+    var writeDeadline: Int64 = 0
     var reads = 0
+    /// The connection had nothing to read: what made it look readable was read before, as part of the last request.
+    var foundNothing = false
     var violation: RecordViolation?
     /// libfcgi's own buffer: the request's secrets lie in it until it is wiped.
     var buffer: UnsafeMutableRawPointer?
     var bufferUsed = 0
 
-    init(bounds: RecordGuard.Bounds) {
-        self.bounds = bounds
+    /// Something came, and it was no request; an idle connection that ends is none of these.
+    var isMalformed: Bool { !foundNothing && (reads > 1 || violation != nil) }
+
+    init(_ limits: Limits) {
+        bounds = RecordGuard.Bounds(parameterBytes: limits.parameterBytes, parameters: limits.parameters)
+        patienceMilliseconds = limits.ioMilliseconds
         records = RecordGuard(bounds: bounds)
     }
 
-    mutating func begin(deadlineMilliseconds: Int64) {
+    mutating func begin() {
         records = RecordGuard(bounds: bounds)
-        self.deadlineMilliseconds = deadlineMilliseconds
+        readDeadline = 0
+        writeDeadline = 0
         reads = 0
+        foundNothing = false
         violation = nil
         buffer = nil
         bufferUsed = 0
@@ -33,19 +44,24 @@ struct Intake {
     fileprivate mutating func read(_ descriptor: Int32, into target: UnsafeMutableRawPointer, _ room: Int) -> Int32 {
         guard violation == nil else { return 0 }
         reads += 1
-        if reads > 1, monotonicMilliseconds() > deadlineMilliseconds {
-            violation = .tooSlow
-            return 0
+        var count = recv(descriptor, target, room, Int32(MSG_DONTWAIT))
+        while count < 0, errno == EINTR || errno == EAGAIN {
+            if errno == EAGAIN {
+                if reads == 1 {
+                    foundNothing = true
+                    return -1
+                }
+                guard wait(for: descriptor, POLLIN, until: &readDeadline) else {
+                    violation = .tooSlow
+                    return 0
+                }
+            }
+            count = recv(descriptor, target, room, Int32(MSG_DONTWAIT))
         }
-        var count: Int
-        repeat { count = recv(descriptor, target, room, 0) } while count < 0 && errno == EINTR
-        guard count > 0 else {
-            if count < 0, errno == EAGAIN { violation = .tooSlow }
-            return Int32(count)
-        }
+        guard count > 0 else { return Int32(count) }
         buffer = target
         bufferUsed = max(bufferUsed, count)
-        do {
+        do throws(RecordViolation) {
             try records.admit(UnsafeRawBufferPointer(start: target, count: count))
         } catch {
             violation = error
@@ -53,6 +69,31 @@ struct Intake {
             return 0
         }
         return Int32(count)
+    }
+
+    /// Returns what libfcgi's writer expects: the count, or -1.
+    fileprivate mutating func write(_ descriptor: Int32, _ source: UnsafeMutableRawPointer, _ count: Int) -> Int32 {
+        var sent = 0
+        while sent < count {
+            let written = send(descriptor, source + sent, count - sent, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+            if written > 0 {
+                sent += written
+            } else if errno == EAGAIN {
+                guard wait(for: descriptor, POLLOUT, until: &writeDeadline) else { return -1 }
+            } else if errno != EINTR {
+                return -1
+            }
+        }
+        return Int32(count)
+    }
+
+    private func wait(for descriptor: Int32, _ events: Int32, until deadline: inout Int64) -> Bool {
+        let now = monotonicMilliseconds()
+        if deadline == 0 { deadline = now + patienceMilliseconds }
+        guard deadline > now else { return false }
+        var one = pollfd(fd: descriptor, events: Int16(events), revents: 0)
+        let ready = poll(&one, 1, Int32(deadline - now))
+        return ready > 0 || (ready < 0 && errno == EINTR)
     }
 }
 
@@ -76,18 +117,9 @@ public func readForParser(_ descriptor: Int32, _ target: UnsafeMutableRawPointer
 
 @c(OS_Write)
 public func writeForParser(_ descriptor: Int32, _ source: UnsafeMutableRawPointer?, _ count: Int) -> Int32 {
-    guard let source else { return -1 }
-    var sent = 0
-    while sent < count {
-        let written = send(descriptor, source + sent, count - sent, Int32(MSG_NOSIGNAL))
-        if written > 0 {
-            sent += written
-        } else if errno != EINTR {
-            break
-        }
-    }
-    clinux_wipe(source, count)
-    return sent == count ? Int32(count) : -1
+    guard let source, let slot = clinux_thread_slot() else { return -1 }
+    defer { clinux_wipe(source, count) }
+    return slot.assumingMemoryBound(to: Intake.self).pointee.write(descriptor, source, count)
 }
 
 @c(OS_IpcClose)

@@ -156,62 +156,68 @@ extension Pool {
             switch event.data.fd {
             case finish: return
             case listener: accept()
-            case wake: resumeNext(handler)
+            case wake: resumeNext(thread, handler)
             case timer: onTick { answer($0, thread, handler) }
-            case let connection where connections.take(connection): answer(connection, thread, handler)
+            case let connection where connections.take(connection):
+                // The end may have come with the bytes, as one event: there will be no other.
+                let isLast = event.events & EPOLLRDHUP.rawValue != 0
+                answer(connection, thread, handler, isLast: isLast)
             default: break
             }
         }
     }
 
-    func answer(_ connection: Int32, _ thread: RequestThread, _ handler: Handler<Resumption>) {
-        let exchange = thread.exchange()
-        thread.intake.pointee.begin(deadlineMilliseconds: monotonicMilliseconds() + limits.ioMilliseconds)
-        guard exchange.receive(from: connection, thread.intake, limits) else {
-            if thread.intake.pointee.reads > 1 || thread.intake.pointee.violation != nil { counters.countMalformed() }
-            exchange.abandon()
-            return hangUp(connection)
-        }
-        counters.begin()
-        if !conclude(exchange, handler.respond(exchange), handler) { thread.lose(exchange) }
-        counters.end()
+    func answer(
+        _ connection: Int32, _ thread: RequestThread, _ handler: Handler<Resumption>, isLast: Bool = false
+    ) {
+        var isKept: Bool
+        repeat {
+            let exchange = thread.exchange()
+            thread.intake.pointee.begin()
+            if exchange.receive(from: connection, thread.intake, limits) {
+                counters.begin()
+                defer { counters.end() }
+                if isLast { exchange.request.pointee.keepConnection = 0 }
+                let verdict = handler.respond(exchange)
+                guard let keeps = conclude(exchange, verdict, handler) else { return thread.lose(exchange) }
+                isKept = keeps
+            } else {
+                isKept = thread.intake.pointee.foundNothing
+                exchange.abandon()
+                if thread.intake.pointee.isMalformed { counters.countMalformed() }
+            }
+            if !isKept { return connections.close(connection) }
+        } while !connections.park(connection)
     }
 
-    private func resumeNext(_ handler: Handler<Resumption>) {
+    private func resumeNext(_ thread: RequestThread, _ handler: Handler<Resumption>) {
         guard let next = waiting.takeReady() else { return }
         if next.hasMore { eventfd_write(wake, 1) }
         next.exchange.ticket = 0
         counters.begin()
-        _ = conclude(next.exchange, handler.resume(next.exchange, next.answer), handler)
-        counters.end()
+        defer { counters.end() }
+        thread.intake.pointee.begin()
+        let connection = next.exchange.connection
+        guard let keeps = conclude(next.exchange, handler.resume(next.exchange, next.answer), handler) else { return }
+        if !keeps {
+            connections.close(connection)
+        } else if !connections.park(connection) {
+            answer(connection, thread, handler)
+        }
     }
 
-    /// Sends the answer, or leaves the request waiting: then it returns false, and another thread may own the exchange.
-    private func conclude(_ exchange: Exchange, _ first: Verdict, _ handler: Handler<Resumption>) -> Bool {
+    /// Sends the answer, and says whether the connection is kept; nil when the request waits now: then another thread may
+    /// own the exchange already.
+    private func conclude(_ exchange: Exchange, _ first: Verdict, _ handler: Handler<Resumption>) -> Bool? {
         var verdict = first
         while verdict == .setAside, exchange.ticket != 0 {
-            guard let answer = waiting.park(exchange) else { return false }
+            guard let answer = waiting.park(exchange) else { return nil }
             exchange.ticket = 0
             verdict = handler.resume(exchange, answer)
         }
         waiting.withdraw(exchange)
-        let connection = exchange.connection
+        counters.countAnswered()
         if isDraining.load(ordering: .relaxed) { exchange.request.pointee.keepConnection = 0 }
-        let keeps = exchange.finish()
-        exchange.connection = -1
-        if keeps { park(connection) } else { hangUp(connection) }
-        return true
-    }
-
-    func park(_ connection: Int32) {
-        connections.park(connection)
-        var event = epoll_event()
-        event.events = EPOLLIN.rawValue | EPOLLONESHOT.rawValue
-        event.data.fd = connection
-        epoll_ctl(epoll, EPOLL_CTL_MOD, connection, &event)
-    }
-
-    func hangUp(_ connection: Int32) {
-        connections.close(connection)
+        return exchange.finish()
     }
 }

@@ -49,18 +49,13 @@ extension Pool {
             close(connection)
             return
         }
-        var timeout = timeval(
-            tv_sec: Int(limits.ioMilliseconds / 1000), tv_usec: Int(limits.ioMilliseconds % 1000) * 1000)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, size)
-        setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &timeout, size)
         guard connections.add(connection) else {
             close(connection)
             return pause()
         }
         counters.countAccepted()
         do {
-            try register(connection, EPOLLIN.rawValue | EPOLLONESHOT.rawValue)
+            try register(connection, EPOLLIN.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue)
         } catch {
             if connections.take(connection) { connections.close(connection) }
             return pause()
@@ -135,7 +130,7 @@ extension Pool {
         }
         connections.takeAll { connection in
             shutdown(connection, Int32(SHUT_RD))
-            if clinux_waiting_bytes(connection) > 0 { answer(connection) } else { hangUp(connection) }
+            if clinux_waiting_bytes(connection) > 0 { answer(connection) } else { connections.close(connection) }
         }
     }
 

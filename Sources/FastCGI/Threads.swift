@@ -86,9 +86,7 @@ final class RequestThread {
 
     init(limits: Limits) {
         intake = .allocate(capacity: 1)
-        intake.initialize(
-            to: Intake(
-                bounds: RecordGuard.Bounds(parameterBytes: limits.parameterBytes, parameters: limits.parameters)))
+        intake.initialize(to: Intake(limits))
         clinux_set_thread_slot(intake)
     }
 
@@ -161,10 +159,8 @@ struct Counters: ~Copyable, Sendable {
     func countMalformed() { malformed.wrappingAdd(1, ordering: .relaxed) }
     func countForeign() { foreign.wrappingAdd(1, ordering: .relaxed) }
     func begin() { busy.wrappingAdd(1, ordering: .relaxed) }
-    func end() {
-        busy.wrappingSubtract(1, ordering: .relaxed)
-        answered.wrappingAdd(1, ordering: .relaxed)
-    }
+    func end() { busy.wrappingSubtract(1, ordering: .relaxed) }
+    func countAnswered() { answered.wrappingAdd(1, ordering: .relaxed) }
 
     func snapshot() -> PoolStatus {
         var status = PoolStatus()
