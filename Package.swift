@@ -48,6 +48,7 @@ let package = Package(
             name: "Vault",
             dependencies: [
                 "CLinux", "Encoding", "Envelope", "OAuth", "Secrets", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
 

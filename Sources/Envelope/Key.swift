@@ -44,6 +44,21 @@ public struct Key<Role>: ~Copyable, Sendable {
         try bytes.withUnsafeBytes(body)
     }
 
+    public init(copying bytes: [UInt8]) throws(EnvelopeError) {
+        let copy: SecretBytes
+        do {
+            copy = try SecretBytes(count: bytes.count) { $0.copyBytes(from: bytes) }
+        } catch {
+            throw .exhausted
+        }
+        try self.init(copy)
+    }
+
+    /// For where one key must be in two places of a request.
+    public borrowing func copy() throws(EnvelopeError) -> Key<Role> {
+        try withUnsafeBytes { (bytes) throws(EnvelopeError) in try Key(copying: bytes) }
+    }
+
     /// In constant time.
     public borrowing func matches(_ other: borrowing Key<Role>) -> Bool {
         bytes.matches(other.bytes)

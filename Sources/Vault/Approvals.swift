@@ -1,0 +1,123 @@
+import Encoding
+import Envelope
+import GRDB
+import OAuth
+import Secrets
+
+public enum ApprovalStatus: String, Sendable {
+    case live
+    /// The token came to carry more than was approved.
+    case outgrown
+    case withdrawn
+}
+
+/// What a person let one plugin use: a connection, while its token carries no more than these scopes.
+public struct Approval: Sendable {
+    public let connection: ConnectionID
+    public let plugin: PluginID
+    public let scopes: ScopeSet
+    public let status: ApprovalStatus
+
+    init(_ row: Row) throws {
+        connection = try row.id("connection")
+        plugin = try row.id("plugin")
+        scopes = row.scopes("scopes")
+        status = try row.state("status")
+    }
+}
+
+extension Rows {
+    public func approvals(of connection: ConnectionID) throws -> [Approval] {
+        try rows("SELECT connection, plugin, scopes, status FROM approval WHERE connection = ?", [connection.blob])
+            .map(Approval.init)
+    }
+
+    public func approvals(of plugin: PluginID, person: PersonID) throws -> [Approval] {
+        try rows(
+            "SELECT connection, plugin, scopes, status FROM approval WHERE plugin = ? AND person = ?",
+            [plugin.blob, person.blob]
+        ).map(Approval.init)
+    }
+
+    /// Gives the plugin this connection's key, sealed to its public key: it need not be there.
+    public func approve(
+        _ plugin: PluginID, for connection: Connection, key: borrowing Key<ConnectionRole>, scopes: ScopeSet,
+        at now: Instant
+    ) throws {
+        let sealed = try sealToPlugin(plugin, key, of: connection.id, version: connection.keyVersion)
+        guard let sealed else { throw VaultError.conflict }
+        let existing = try row(
+            "SELECT id FROM approval WHERE connection = ? AND plugin = ?", [connection.id.blob, plugin.blob])
+        let id: ID<ApprovalKind> = try existing.map { try $0.id("id") } ?? random.id()
+        let outer = try outerSeal(sealed, "approval", id.bytes, "connection_key")
+        _ = try changed(
+            """
+            INSERT INTO approval (id, connection, plugin, person, provider, scopes, status, connection_key,
+                connection_key_form, created_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, 'live', ?, 'sealed', ?)
+            ON CONFLICT (connection, plugin) DO UPDATE SET scopes = excluded.scopes, status = 'live',
+                connection_key = excluded.connection_key, connection_key_form = 'sealed',
+                created_at_ms = excluded.created_at_ms
+            """,
+            [
+                id.blob, connection.id.blob, plugin.blob, connection.person.blob, connection.provider.json, scopes.text,
+                outer.blob, now.milliseconds,
+            ])
+    }
+
+    /// Ends what a plugin may use of one person. The connection key it has seen must be replaced: the ids of the
+    /// connections that need it are returned, and stay marked until that is done.
+    public func withdraw(_ plugin: PluginID, of person: PersonID) throws -> [ConnectionID] {
+        let connections: [ConnectionID] = try rows(
+            "SELECT connection FROM approval WHERE plugin = ? AND person = ? AND status = 'live'",
+            [plugin.blob, person.blob]
+        ).map { try $0.id("connection") }
+        _ = try changed(
+            """
+            UPDATE approval SET status = 'withdrawn', connection_key = NULL, connection_key_form = NULL
+            WHERE plugin = ? AND person = ?
+            """, [plugin.blob, person.blob])
+        for connection in connections {
+            _ = try changed("UPDATE connection SET rekey_pending = 1 WHERE id = ?", [connection.blob])
+        }
+        return connections
+    }
+
+    /// After the connection key changed: each live approval that still covers the token gets the new key, the others
+    /// are outgrown.
+    func giveToPlugins(
+        _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64, token: ScopeSet,
+        covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
+    ) throws {
+        let live = try rows(
+            "SELECT id, plugin, scopes FROM approval WHERE connection = ? AND status = 'live'", [connection.blob])
+        for row in live {
+            let id: ID<ApprovalKind> = try row.id("id")
+            let sealed =
+                covers(row.scopes("scopes"), token)
+                ? try sealToPlugin(row.id("plugin"), key, of: connection, version: version) : nil
+            if let sealed {
+                _ = try changed(
+                    "UPDATE approval SET connection_key = ?, connection_key_form = 'sealed' WHERE id = ?",
+                    [try outerSeal(sealed, "approval", id.bytes, "connection_key").blob, id.blob])
+            } else {
+                _ = try changed(
+                    """
+                    UPDATE approval SET status = 'outgrown', connection_key = NULL, connection_key_form = NULL
+                    WHERE id = ?
+                    """, [id.blob])
+            }
+        }
+    }
+
+    private func sealToPlugin(
+        _ plugin: PluginID, _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64
+    ) throws -> [UInt8]? {
+        guard let holder = try self.plugin(plugin) else { return nil }
+        let publicKey = try trusted(holder.publicKey.bytes, tag: holder.publicTag, "plugin", plugin.bytes)
+        let purpose = Purpose.approvalKey(connection, plugin: plugin, version: version)
+        return try HPKE.sealKey(key, to: publicKey, info: purpose, purpose, keyID: 0, random)
+    }
+}
+
+enum ApprovalKind: IDKind { static let prefix = "a_" }

@@ -1,0 +1,108 @@
+import CLinux
+import Encoding
+import Envelope
+import Glibc
+import Secrets
+import Synchronization
+
+/// The closed list of what is recorded.
+public enum AuditEvent: String, Sendable {
+    case vended, refreshed, refreshFailed = "refresh-failed", consented, declined, connected, removed, revoked
+    case pluginApproved = "plugin-approved", pluginWithdrawn = "plugin-withdrawn", keyMade = "key-made"
+    case keyRemoved = "key-removed", signedIn = "signed-in", signedOut = "signed-out", mismatch
+    case backgroundOn = "background-on", backgroundOff = "background-off", recoveryMade = "recovery-made"
+}
+
+public struct AuditRecord {
+    public var event: AuditEvent
+    public var person: PersonID
+    public var provider: String?
+    public var connection: ConnectionID?
+    public var caller: String?
+    public var callerKind: String?
+    public var scopes: String?
+    /// Reason and tool, sealed under the log key of the connection.
+    public var claim: [UInt8]?
+
+    public init(
+        _ event: AuditEvent, person: PersonID, provider: String? = nil, connection: ConnectionID? = nil,
+        caller: String? = nil, callerKind: String? = nil, scopes: String? = nil, claim: [UInt8]? = nil
+    ) {
+        (self.event, self.person, self.provider, self.connection) = (event, person, provider, connection)
+        (self.caller, self.callerKind, self.scopes, self.claim) = (caller, callerKind, scopes, claim)
+    }
+}
+
+/// One append-only file per process, a record a line. A record is one write(2): it is in the kernel before the answer
+/// goes out, so it survives the death of any process; `flush` within a second makes it survive the machine's.
+public final class AuditLog: Sendable {
+    public struct Unavailable: Error {}
+
+    private let descriptor: Int32
+    private let dirty = Atomic<Bool>(false)
+
+    public init(folder: String, at now: Instant) throws(Unavailable) {
+        mkdir(folder, 0o700)
+        let path = "\(folder)/\(now.milliseconds)-\(getpid()).jsonl"
+        descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Unavailable() }
+    }
+
+    deinit { close(descriptor) }
+
+    public func record(_ record: AuditRecord, id: [UInt8], at now: Instant) throws(Unavailable) {
+        var line = JSONWriter()
+        line.beginObject()
+        line.key("id")
+        line.string(Base64URL.encode(id))
+        line.key("at")
+        line.integer(now.milliseconds)
+        func field(_ name: StaticString, _ value: String?) {
+            guard let value else { return }
+            line.key(name)
+            line.string(value)
+        }
+        field("event", record.event.rawValue)
+        field("person", record.person.text)
+        field("provider", record.provider)
+        field("connection", record.connection?.text)
+        field("caller", record.caller)
+        field("kind", record.callerKind)
+        field("scopes", record.scopes)
+        field("claim", record.claim.map { Base64URL.encode($0) })
+        line.endObject()
+        let bytes = line.bytes + [UInt8(ascii: "\n")]
+        // A short write leaves half a line, which the reader skips; the record then counts as not written.
+        guard bytes.withUnsafeBytes({ write(descriptor, $0.baseAddress, $0.count) }) == bytes.count else {
+            throw Unavailable()
+        }
+        dirty.store(true, ordering: .relaxed)
+    }
+
+    public func flush() {
+        if dirty.exchange(false, ordering: .relaxed) { fdatasync(descriptor) }
+    }
+}
+
+/// Reason and tool of a vend, readable only with the log key that stands in the credential.
+public enum ActivityClaim {
+    public static func seal(
+        reason: String, tool: String, logKey: UnsafeRawBufferPointer, connection: ConnectionID, _ random: Randomness
+    ) throws -> [UInt8]? {
+        guard !(reason.isEmpty && tool.isEmpty), logKey.count == 32 else { return nil }
+        let key = try Key<LogRole>(copying: logKey)
+        return try Array("\(reason)\u{0}\(tool)".utf8).withUnsafeBytes {
+            try AEAD.seal($0, under: key, Purpose.claim(connection), random)
+        }
+    }
+
+    public static func open(
+        _ claim: [UInt8], logKey: SecretText, connection: ConnectionID
+    ) throws -> (reason: String, tool: String) {
+        let key = try logKey.withUnsafeBytes { try Key<LogRole>(copying: $0) }
+        let opened = try AEAD.open(claim, under: key, Purpose.claim(connection))
+        let parts = opened.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+            .split(separator: "\u{0}", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        return (parts.first ?? "", parts.count > 1 ? parts[1] : "")
+    }
+}

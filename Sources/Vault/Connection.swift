@@ -1,0 +1,179 @@
+import Encoding
+import Envelope
+import GRDB
+import OAuth
+import Secrets
+
+public enum ConnectionStatus: String, Sendable {
+    case active
+    /// Stored, but not the account that was expected: waits for the person's Keep.
+    case unused
+    case paused
+    /// The provider no longer honours the grant: a person must consent again.
+    case reauthorize
+}
+
+/// What a connection's row says in the clear.
+public struct Connection: Sendable {
+    public let id: ConnectionID
+    public let vault: VaultID
+    public let person: PersonID
+    public let provider: ProviderID
+    public let status: ConnectionStatus
+    public let scopes: ScopeSet
+    public let isDefault: Bool
+    public let generation: Int64
+    public let expiresAt: Instant?
+    public let refreshExpiresAt: Instant?
+    public let obtainedAt: Instant
+    public let refreshable: Bool
+    public let background: Bool
+    public let rekeyPending: Bool
+    public let createdAt: Instant
+    public let lastUsedAt: Instant?
+    public let lastUsedBy: String?
+    let keyVersion: Int64
+    let credential: [UInt8]
+    let vaultKey: [UInt8]
+    let vaultKeyForm: KeyForm
+    let serviceKey: [UInt8]?
+    let accountTag: [UInt8]?
+
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        vault = try row.id("vault")
+        person = try row.id("person")
+        provider = try row.provider("provider")
+        status = try row.state("status")
+        scopes = row.scopes("scopes")
+        isDefault = row["is_default"]
+        generation = row["generation"]
+        expiresAt = row.optionalInstant("expires_at_ms")
+        refreshExpiresAt = row.optionalInstant("refresh_expires_at_ms")
+        obtainedAt = row.instant("obtained_at_ms")
+        refreshable = row["refreshable"]
+        background = row["background"]
+        rekeyPending = row["rekey_pending"]
+        createdAt = row.instant("created_at_ms")
+        lastUsedAt = row.optionalInstant("last_used_at_ms")
+        lastUsedBy = row["last_used_by"]
+        keyVersion = row["key_version"]
+        credential = row.bytes("credential")
+        vaultKey = row.bytes("vault_key")
+        vaultKeyForm = try row.state("vault_key_form")
+        serviceKey = row.optionalBytes("service_key")
+        accountTag = row.optionalBytes("account_tag")
+    }
+
+    static let columns = """
+        connection.id, connection.vault, connection.person, connection.provider, connection.status, connection.scopes,
+        connection.is_default, connection.generation, connection.expires_at_ms, connection.refresh_expires_at_ms,
+        connection.obtained_at_ms, connection.refreshable, connection.background, connection.rekey_pending,
+        connection.created_at_ms, connection.last_used_at_ms, connection.last_used_by, connection.key_version,
+        connection.credential, connection.vault_key, connection.vault_key_form, connection.service_key,
+        connection.account_tag
+        """
+
+    var credentialPurpose: AssociatedData {
+        Purpose.credential(id, vault: vault, person: person, provider: provider.json, generation: generation)
+    }
+}
+
+/// A key reached its holder either wrapped under a symmetric key, or sealed to a public key while the holder was away.
+enum KeyForm: String, Sendable { case wrapped, sealed }
+
+extension Rows {
+    public func connection(_ id: ConnectionID) throws -> Connection? {
+        try row("SELECT \(Connection.columns) FROM connection WHERE id = ?", [id.blob]).map(Connection.init)
+    }
+
+    public func connections(of person: PersonID) throws -> [Connection] {
+        try rows(
+            "SELECT \(Connection.columns) FROM connection WHERE person = ? ORDER BY created_at_ms, id", [person.blob]
+        ).map(Connection.init)
+    }
+
+    public func connections(in vault: VaultID, provider: ProviderID) throws -> [Connection] {
+        try rows(
+            """
+            SELECT \(Connection.columns) FROM connection WHERE vault = ? AND provider = ? AND status != 'unused'
+            ORDER BY is_default DESC, created_at_ms, id
+            """, [vault.blob, provider.json]
+        ).map(Connection.init)
+    }
+
+    /// The connection key, for a vault that is open. A form sealed to the vault is replaced by the wrap when `writing`.
+    public func openKey(of connection: Connection, with vault: OpenVault) throws -> Key<ConnectionRole> {
+        guard connection.vault == vault.id else { throw VaultError.envelope(.doesNotOpen) }
+        let purpose = Purpose.connectionKey(connection.id, vault: vault.id, version: connection.keyVersion)
+        let inner = try outerOpen(connection.vaultKey, "connection", connection.id.bytes, "vault_key")
+        switch connection.vaultKeyForm {
+        case .wrapped: return try AEAD.unwrap(inner, as: ConnectionRole.self, under: vault.key, purpose)
+        case .sealed:
+            return try HPKE.openKey(
+                inner, as: ConnectionRole.self, with: try openPrivateKey(of: vault), info: purpose, purpose)
+        }
+    }
+
+    /// After the first opening of a sealed form: no later request pays for a public-key operation. An update that
+    /// finds nothing lost a race, and the winner's form is as good.
+    public func wrapKey(_ key: borrowing Key<ConnectionRole>, of connection: Connection, under vault: OpenVault) throws {
+        guard connection.vaultKeyForm == .sealed else { return }
+        let purpose = Purpose.connectionKey(connection.id, vault: vault.id, version: connection.keyVersion)
+        let wrapped = try outerSeal(
+            AEAD.wrap(key, under: vault.key, purpose, random), "connection", connection.id.bytes, "vault_key")
+        _ = try changed(
+            "UPDATE connection SET vault_key = ?, vault_key_form = 'wrapped' WHERE id = ? AND vault_key = ?",
+            [wrapped.blob, connection.id.blob, connection.vaultKey.blob])
+    }
+
+    private func openPrivateKey(of vault: OpenVault) throws -> PrivateKey {
+        guard let row = try row("SELECT private_key FROM vault WHERE id = ?", [vault.id.blob]) else {
+            throw VaultError.conflict
+        }
+        let wrapped = try outerOpen(row.bytes("private_key"), "vault", vault.id.bytes, "private_key")
+        return try PrivateKey.unwrap(wrapped, under: vault.key, Purpose.vaultPrivate(vault.id, version: vault.version))
+    }
+
+    public func openCredential(of connection: Connection, with key: borrowing Key<ConnectionRole>) throws -> Credential {
+        try Credential(decoding: AEAD.open(connection.credential, under: key, connection.credentialPurpose))
+    }
+
+    public func removeConnection(_ id: ConnectionID, of person: PersonID) throws -> Bool {
+        try changed("DELETE FROM connection WHERE id = ? AND person = ?", [id.blob, person.blob]) > 0
+    }
+
+    public func setStatus(_ status: ConnectionStatus, of id: ConnectionID) throws {
+        _ = try changed("UPDATE connection SET status = ? WHERE id = ?", [status.rawValue, id.blob])
+    }
+
+    /// "The same account again", told without storing anything that could be compared without the vault.
+    public func accountTag(provider: ProviderID, accountID: String, in vault: OpenVault) throws -> [UInt8] {
+        let key = try vault.key.derive(TagRole.self, label: "toolshed/v1/account", context: vault.id.bytes)
+        return key.tag(Purpose.account(provider: provider.json, id: accountID))
+    }
+}
+
+extension Connection {
+    /// The row has not moved since it was read.
+    public func isSame(as other: Connection) -> Bool {
+        generation == other.generation && keyVersion == other.keyVersion && status == other.status
+    }
+
+    public func isAccount(_ tag: [UInt8]) -> Bool { accountTag == tag }
+    public var hasUnknownAccount: Bool { accountTag == nil }
+}
+
+extension Rows {
+    /// At most one default per vault and provider.
+    public func setDefault(_ isDefault: Bool, _ id: ConnectionID, of person: PersonID) throws -> Bool {
+        guard let connection = try connection(id), connection.person == person else { return false }
+        if isDefault {
+            _ = try changed(
+                "UPDATE connection SET is_default = 0 WHERE vault = ? AND provider = ?",
+                [connection.vault.blob, connection.provider.json])
+        }
+        _ = try changed("UPDATE connection SET is_default = ? WHERE id = ?", [isDefault, id.blob])
+        return true
+    }
+}

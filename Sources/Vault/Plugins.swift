@@ -1,0 +1,107 @@
+import Encoding
+import Envelope
+import GRDB
+import Secrets
+
+public struct Plugin: Sendable {
+    public let id: PluginID
+    public let name: String
+    /// nil: registered by the operator, may ask any person. Otherwise that person only.
+    public let owner: PersonID?
+    public let createdAt: Instant
+    let publicKey: PublicKey
+    let publicTag: [UInt8]
+}
+
+/// A plugin whose key was shown and opened its slot.
+public final class OpenPlugin: Sendable {
+    public let id: PluginID
+    public let slot: SlotID
+    public let name: String
+    public let owner: PersonID?
+    public let derived: Key<DerivedRole>
+    let pair: PrivateKey
+    let holder: Key<HolderRole>
+
+    init(
+        id: PluginID, slot: SlotID, name: String, owner: PersonID?, derived: consuming Key<DerivedRole>,
+        pair: consuming PrivateKey
+    ) throws(EnvelopeError) {
+        self.id = id
+        self.slot = slot
+        self.name = name
+        self.owner = owner
+        self.derived = derived
+        holder = try pair.holderKey()
+        self.pair = pair
+    }
+}
+
+extension Rows {
+    public func addPlugin(name: String, owner: PersonID?, at now: Instant) throws -> (id: PluginID, secret: SecretText) {
+        guard try row("SELECT 1 FROM plugin WHERE name = ?", [name]) == nil else { throw VaultError.nameTaken }
+        let id: PluginID = random.id()
+        let pair = try PrivateKey(random: random)
+        _ = try changed(
+            "INSERT INTO plugin (id, name, owner, public_key, public_tag, created_at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                id.blob, name, owner?.blob, try pair.publicKey.bytes.blob,
+                keys.tags.tag(Purpose.publicKey(of: "plugin", id.bytes, try pair.publicKey)).blob, now.milliseconds,
+            ])
+        let token = try Token(issuing: .plugin, id: random.id(), random)
+        let salt = random.bytes(32)
+        try insertSlot(
+            token.id, .plugin, name: name, person: nil, vault: nil, plugin: id, salt: salt, pair: pair,
+            derived: try token.derivedKey(salt: salt, vault: nil), vaultKey: nil, lifetime: .untilRevoked, at: now)
+        return (id, try token.text())
+    }
+
+    public func removePlugin(_ id: PluginID) throws -> Bool {
+        try changed("DELETE FROM plugin WHERE id = ?", [id.blob]) > 0
+    }
+
+    public func plugin(_ id: PluginID) throws -> Plugin? { try plugins("WHERE id = ?", [id.blob]).first }
+
+    /// The operator's and this person's own.
+    public func plugins(visibleTo person: PersonID) throws -> [Plugin] {
+        try plugins("WHERE owner IS NULL OR owner = ? ORDER BY name", [person.blob])
+    }
+
+    public func allPlugins() throws -> [Plugin] { try plugins("ORDER BY name", []) }
+
+    private func plugins(_ condition: String, _ arguments: StatementArguments) throws -> [Plugin] {
+        try rows(
+            "SELECT id, name, owner, public_key, public_tag, created_at_ms FROM plugin \(condition)", arguments
+        ).map { row in
+            guard let key = PublicKey(bytes: row.bytes("public_key")) else { throw VaultError.damaged("public_key") }
+            return Plugin(
+                id: try row.id("id"), name: row.text("name"), owner: row.optionalID("owner"),
+                createdAt: row.instant("created_at_ms"), publicKey: key, publicTag: row.bytes("public_tag"))
+        }
+    }
+
+    public func openPlugin(_ token: borrowing Token) throws -> OpenPlugin? {
+        let row = try row(
+            """
+            SELECT slot.salt, slot.private_key, plugin.id, plugin.name, plugin.owner
+            FROM slot JOIN plugin ON plugin.id = slot.plugin WHERE slot.id = ? AND slot.kind = 'plugin'
+            """, [token.id.blob])
+        guard let row, token.kind == .plugin else { return nil }
+        return try openPlugin(
+            token, id: row.id("id"), name: row.text("name"), owner: row.optionalID("owner"), salt: row.bytes("salt"),
+            privateKey: row.bytes("private_key"))
+    }
+
+    func openPlugin(
+        _ token: borrowing Token, id: PluginID, name: String, owner: PersonID?, salt: [UInt8], privateKey: [UInt8]
+    ) throws -> OpenPlugin? {
+        do {
+            let derived = try token.derivedKey(salt: salt, vault: nil)
+            let wrapped = try outerOpen(privateKey, "slot", token.id.bytes, "private_key")
+            let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: .plugin))
+            return try OpenPlugin(id: id, slot: token.id, name: name, owner: owner, derived: derived, pair: pair)
+        } catch EnvelopeError.doesNotOpen {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import Encoding
+import Envelope
+
+/// What every ciphertext and tag is bound to: what it is, whose, which version. docs/KEYS.md prints this table.
+enum Purpose {
+    static func slotPrivate(_ slot: SlotID, kind: HolderKind) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/slot.private-key")
+        data.add(slot)
+        data.add(kind.rawValue)
+        return data
+    }
+
+    static func slotVaultKey(_ slot: SlotID, vault: VaultID, version: Int64) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/slot.vault-key")
+        data.add(slot)
+        data.add(vault)
+        data.add(UInt64(version))
+        return data
+    }
+
+    static func vaultPrivate(_ vault: VaultID, version: Int64) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/vault.private-key")
+        data.add(vault)
+        data.add(UInt64(version))
+        return data
+    }
+
+    static func connectionKey(_ connection: ConnectionID, vault: VaultID, version: Int64) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/connection.key")
+        data.add(connection)
+        data.add(vault)
+        data.add(UInt64(version))
+        return data
+    }
+
+    static func approvalKey(_ connection: ConnectionID, plugin: PluginID, version: Int64) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/approval.connection-key")
+        data.add(connection)
+        data.add(plugin)
+        data.add(UInt64(version))
+        return data
+    }
+
+    static func serviceKey(_ connection: ConnectionID, version: Int64) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/connection.service-key")
+        data.add(connection)
+        data.add(UInt64(version))
+        return data
+    }
+
+    static func credential(
+        _ connection: ConnectionID, vault: VaultID, person: PersonID, provider: String, generation: Int64
+    ) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/connection.credential")
+        data.add(connection)
+        data.add(vault)
+        data.add(person)
+        data.add(provider)
+        data.add(UInt64(generation))
+        return data
+    }
+
+    static func journal(_ connection: ConnectionID, generation: Int64) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/rotation-journal")
+        data.add(connection)
+        data.add(UInt64(generation))
+        return data
+    }
+
+    static func claim(_ connection: ConnectionID) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/activity.claim")
+        data.add(connection)
+        return data
+    }
+
+    static func requestClaim(_ idHash: [UInt8]) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/request.claim")
+        data.add(bytes: idHash)
+        return data
+    }
+
+    static func verifier(_ stateHash: [UInt8]) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/authorization.verifier")
+        data.add(bytes: stateHash)
+        return data
+    }
+
+    static func publicKey(of holder: StaticString, _ id: [UInt8], _ key: PublicKey) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/public-key")
+        data.add("\(holder)")
+        data.add(bytes: id)
+        data.add(bytes: key.bytes)
+        return data
+    }
+
+    static func account(provider: String, id: String) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/account")
+        data.add(provider)
+        data.add(id)
+        return data
+    }
+}

@@ -1,0 +1,255 @@
+import GRDB
+
+/// The tables, version by version. Times are milliseconds since 1970, ids 16 random bytes, scopes one space-joined
+/// text of canonical names. What is sealed says under what; everything else is visible to whoever has the file.
+enum Schema {
+    /// "TSHD", so that a foreign file is told apart from ours.
+    static let applicationID: Int32 = 0x5453_4844
+
+    static let versions: [String] = [version1]
+
+    private static let version1 = """
+        CREATE TABLE meta (
+            name TEXT PRIMARY KEY,
+            value BLOB NOT NULL
+        ) STRICT;
+
+        CREATE TABLE person (
+            id BLOB PRIMARY KEY,
+            name TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('invited', 'active')),
+            created_at_ms INTEGER NOT NULL
+        ) STRICT;
+
+        CREATE TABLE invitation (
+            code_hash BLOB PRIMARY KEY,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            expires_at_ms INTEGER NOT NULL,
+            used_at_ms INTEGER
+        ) STRICT;
+        CREATE INDEX invitation_person ON invitation (person);
+
+        CREATE TABLE vault (
+            id BLOB PRIMARY KEY,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            key_version INTEGER NOT NULL,
+            public_key BLOB NOT NULL,
+            public_tag BLOB NOT NULL,
+            private_key BLOB NOT NULL,          -- outer ‖ wrapped under the vault key
+            created_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX vault_person ON vault (person);
+
+        -- A plugin's key pair outlives its API keys: every key of the plugin wraps the same private half.
+        CREATE TABLE plugin (
+            id BLOB PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            owner BLOB REFERENCES person (id) ON DELETE CASCADE,
+            public_key BLOB NOT NULL,
+            public_tag BLOB NOT NULL,
+            created_at_ms INTEGER NOT NULL
+        ) STRICT;
+
+        -- One row per holder of a secret. A plugin's slot has no vault; every other slot has one.
+        CREATE TABLE slot (
+            id BLOB PRIMARY KEY,
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            person BLOB REFERENCES person (id) ON DELETE CASCADE,
+            vault BLOB REFERENCES vault (id) ON DELETE CASCADE,
+            plugin BLOB REFERENCES plugin (id) ON DELETE CASCADE,
+            salt BLOB NOT NULL,
+            public_key BLOB NOT NULL,
+            public_tag BLOB NOT NULL,
+            private_key BLOB NOT NULL,          -- outer ‖ wrapped under the derived key
+            vault_key BLOB,                     -- outer ‖ wrapped under the derived key, or sealed to public_key
+            vault_key_form TEXT CHECK (vault_key_form IN ('wrapped', 'sealed')),
+            created_at_ms INTEGER NOT NULL,
+            signed_in_at_ms INTEGER NOT NULL,
+            last_used_at_ms INTEGER NOT NULL,
+            idle_limit_ms INTEGER,
+            expires_at_ms INTEGER,
+            CHECK ((vault IS NULL) = (vault_key IS NULL)),
+            CHECK ((vault IS NULL) = (plugin IS NOT NULL))
+        ) STRICT;
+        CREATE INDEX slot_vault ON slot (vault);
+        CREATE INDEX slot_person ON slot (person);
+        CREATE INDEX slot_plugin ON slot (plugin);
+        CREATE INDEX slot_expiry ON slot (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+
+        CREATE TABLE connection (
+            id BLOB PRIMARY KEY,
+            vault BLOB NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            provider TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('active', 'unused', 'paused', 'reauthorize')),
+            scopes TEXT NOT NULL,
+            is_default INTEGER NOT NULL,
+            generation INTEGER NOT NULL,
+            key_version INTEGER NOT NULL,
+            credential BLOB NOT NULL,           -- sealed under the connection key
+            vault_key BLOB NOT NULL,            -- connection key: outer ‖ wrapped under the vault key, or sealed to it
+            vault_key_form TEXT NOT NULL CHECK (vault_key_form IN ('wrapped', 'sealed')),
+            service_key BLOB,                   -- connection key sealed to the service key, while background is on
+            account_tag BLOB,                   -- HMAC under a key from the vault key; NULL when it was locked
+            obtained_at_ms INTEGER NOT NULL,
+            expires_at_ms INTEGER,
+            refresh_expires_at_ms INTEGER,
+            refreshable INTEGER NOT NULL,
+            background INTEGER NOT NULL DEFAULT 0,
+            rekey_pending INTEGER NOT NULL DEFAULT 0,
+            created_at_ms INTEGER NOT NULL,
+            last_used_at_ms INTEGER,
+            last_used_by TEXT,
+            -- the refresh engine (keeper only)
+            next_refresh_at_ms INTEGER,
+            lease_owner TEXT,
+            lease_epoch INTEGER NOT NULL DEFAULT 0,
+            lease_until_ms INTEGER,
+            intent TEXT NOT NULL DEFAULT 'none' CHECK (intent IN ('none', 'armed', 'ambiguous')),
+            intent_generation INTEGER,
+            intent_at_ms INTEGER,
+            retried_generation INTEGER,
+            failures INTEGER NOT NULL DEFAULT 0,
+            not_before_ms INTEGER,
+            last_code TEXT
+        ) STRICT;
+        CREATE INDEX connection_vault ON connection (vault, provider);
+        CREATE INDEX connection_person ON connection (person, provider);
+        CREATE INDEX connection_due ON connection (next_refresh_at_ms)
+            WHERE background = 1 AND status = 'active' AND next_refresh_at_ms IS NOT NULL;
+
+        -- Which connections a plugin may use, and the key that lets it.
+        CREATE TABLE approval (
+            id BLOB PRIMARY KEY,
+            connection BLOB NOT NULL REFERENCES connection (id) ON DELETE CASCADE,
+            plugin BLOB NOT NULL REFERENCES plugin (id) ON DELETE CASCADE,
+            person BLOB NOT NULL,
+            provider TEXT NOT NULL,
+            scopes TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('live', 'outgrown', 'withdrawn')),
+            connection_key BLOB,                -- outer ‖ wrapped under the holder key, or sealed to the plugin
+            connection_key_form TEXT CHECK (connection_key_form IN ('wrapped', 'sealed')),
+            created_at_ms INTEGER NOT NULL,
+            UNIQUE (connection, plugin),
+            CHECK ((status = 'live') = (connection_key IS NOT NULL))
+        ) STRICT;
+        CREATE INDEX approval_plugin ON approval (plugin, person, provider);
+
+        -- What a caller asked of a person. The id itself is not stored: the caller's key and the nonce make it again.
+        CREATE TABLE request (
+            id_hash BLOB PRIMARY KEY,
+            nonce BLOB NOT NULL,
+            caller BLOB NOT NULL,
+            caller_kind TEXT NOT NULL,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            vault BLOB,
+            provider TEXT NOT NULL,
+            scopes TEXT NOT NULL,
+            need_hash BLOB NOT NULL,            -- account and everything else that makes a need the same need
+            claim BLOB NOT NULL,                -- reason, tool, account: sealed under a key from the id
+            status TEXT NOT NULL
+                CHECK (status IN ('pending', 'approved', 'completed', 'declined', 'expired', 'failed', 'cancelled')),
+            status_reason TEXT,
+            opened INTEGER NOT NULL DEFAULT 0,
+            mismatch INTEGER NOT NULL DEFAULT 0,
+            interval_s INTEGER NOT NULL DEFAULT 2,
+            polled_at_ms INTEGER,
+            created_at_ms INTEGER NOT NULL,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX request_need ON request (caller, person, need_hash);
+        CREATE INDEX request_expiry ON request (expires_at_ms);
+
+        CREATE TABLE decline (
+            caller BLOB NOT NULL,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            provider TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            until_ms INTEGER NOT NULL,
+            PRIMARY KEY (caller, person, provider, scope)
+        ) STRICT;
+
+        -- One-time secrets of a flow, stored as hashes: form tokens and approvals of the consent page.
+        CREATE TABLE once (
+            hash BLOB PRIMARY KEY,
+            purpose TEXT NOT NULL,
+            slot BLOB NOT NULL REFERENCES slot (id) ON DELETE CASCADE,
+            bound BLOB NOT NULL,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX once_expiry ON once (expires_at_ms);
+
+        -- The minutes between the person's Approve and the provider's answer.
+        CREATE TABLE authorization (
+            state_hash BLOB PRIMARY KEY,
+            cookie_hash BLOB NOT NULL,
+            slot BLOB NOT NULL REFERENCES slot (id) ON DELETE CASCADE,
+            person BLOB NOT NULL,
+            vault BLOB NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+            provider TEXT NOT NULL,
+            scopes_asked TEXT NOT NULL,         -- what the person approved
+            scopes_shown TEXT NOT NULL,         -- with what else the token was said to carry
+            scopes_sent TEXT NOT NULL,
+            extends BLOB,                       -- the connection that is reconnected or grows
+            request BLOB,
+            plugins BLOB NOT NULL,              -- ids of the plugins that the person let in, 16 bytes each
+            verifier BLOB,                      -- sealed under a key from the state
+            redirect_uri TEXT NOT NULL,
+            outcome BLOB,
+            consumed_at_ms INTEGER,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX authorization_expiry ON authorization (expires_at_ms);
+
+        CREATE TABLE outcome (
+            id BLOB PRIMARY KEY,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            status TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            connection BLOB,
+            request BLOB,
+            requester TEXT,
+            message TEXT,
+            scopes TEXT NOT NULL,
+            missing_scopes TEXT NOT NULL,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX outcome_expiry ON outcome (expires_at_ms);
+
+        -- Pairs that a provider issued and that lost the race to be stored: never dropped.
+        CREATE TABLE rotation_journal (
+            id BLOB PRIMARY KEY,
+            connection BLOB NOT NULL REFERENCES connection (id) ON DELETE CASCADE,
+            generation INTEGER NOT NULL,
+            key_version INTEGER NOT NULL,
+            credential BLOB NOT NULL,           -- sealed under the connection key
+            scopes TEXT NOT NULL,
+            expires_at_ms INTEGER,
+            refresh_expires_at_ms INTEGER,
+            received_at_ms INTEGER NOT NULL,
+            adopted INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX rotation_journal_connection ON rotation_journal (connection);
+
+        -- What the keeper read out of the audit files, for pages.
+        CREATE TABLE activity (
+            id BLOB PRIMARY KEY,
+            person BLOB NOT NULL,
+            at_ms INTEGER NOT NULL,
+            event TEXT NOT NULL,
+            provider TEXT,
+            connection BLOB,
+            caller TEXT,
+            caller_kind TEXT,
+            scopes TEXT,
+            claim BLOB                          -- reason and tool, sealed under the log key of the connection
+        ) STRICT;
+        CREATE INDEX activity_person ON activity (person, at_ms);
+
+        CREATE TABLE audit_file (
+            name TEXT PRIMARY KEY,
+            folded_bytes INTEGER NOT NULL
+        ) STRICT;
+        """
+}

@@ -1,0 +1,215 @@
+import Encoding
+import Envelope
+import GRDB
+import Secrets
+
+public enum HolderKind: String, Sendable {
+    case session, apiKey = "api-key", plugin, cli, recovery
+
+    public var tokenKind: TokenKind {
+        switch self {
+        case .session: .session
+        case .apiKey: .apiKey
+        case .plugin: .plugin
+        case .cli: .cli
+        case .recovery: .recovery
+        }
+    }
+
+    public init?(_ token: TokenKind) {
+        switch token {
+        case .session: self = .session
+        case .apiKey: self = .apiKey
+        case .plugin: self = .plugin
+        case .cli: self = .cli
+        case .recovery: self = .recovery
+        case .access, .refresh, .invitation: return nil
+        }
+    }
+}
+
+/// A vault whose key is at hand for one request. The key is wiped when the last reference goes.
+public final class OpenVault: Sendable {
+    public let id: VaultID
+    public let person: PersonID
+    let version: Int64
+    let key: Key<VaultRole>
+
+    init(id: VaultID, person: PersonID, version: Int64, key: consuming Key<VaultRole>) {
+        self.id = id
+        self.person = person
+        self.version = version
+        self.key = key
+    }
+}
+
+/// A holder whose secret was shown and opened its slot.
+public final class OpenSlot: Sendable {
+    public let id: SlotID
+    public let kind: HolderKind
+    public let name: String
+    public let vault: OpenVault
+    public let signedInAt: Instant
+    public let lastUsedAt: Instant
+    public let derived: Key<DerivedRole>
+    public var person: PersonID { vault.person }
+
+    init(
+        id: SlotID, kind: HolderKind, name: String, vault: OpenVault, signedInAt: Instant, lastUsedAt: Instant,
+        derived: consuming Key<DerivedRole>
+    ) {
+        self.id = id
+        self.kind = kind
+        self.name = name
+        self.vault = vault
+        self.signedInAt = signedInAt
+        self.lastUsedAt = lastUsedAt
+        self.derived = derived
+    }
+}
+
+/// How long a slot lives: unused and at all. Milliseconds.
+public struct SlotLifetime: Sendable {
+    let idle: Int64?
+    let absolute: Int64?
+
+    public static let session = SlotLifetime(idle: 7 * 86_400_000, absolute: 30 * 86_400_000)
+    public static let untilRevoked = SlotLifetime(idle: nil, absolute: nil)
+}
+
+public struct SlotSummary: Sendable {
+    public let id: SlotID
+    public let kind: HolderKind
+    public let name: String
+    public let createdAt: Instant
+    public let lastUsedAt: Instant
+}
+
+extension Rows {
+    /// Gives the vault one more holder and returns its secret, which is nowhere else from now on.
+    public func addSlot(
+        _ kind: HolderKind, name: String, to vault: OpenVault, lifetime: SlotLifetime, at now: Instant
+    ) throws -> (id: SlotID, secret: SecretText) {
+        let token = try Token(issuing: kind.tokenKind, id: random.id(), random)
+        let salt = random.bytes(32)
+        let derived = try token.derivedKey(salt: salt, vault: vault.id)
+        let pair = try PrivateKey(random: random)
+        let id = token.id
+        let vaultKey = try outerSeal(
+            AEAD.wrap(
+                vault.key, under: derived, Purpose.slotVaultKey(id, vault: vault.id, version: vault.version), random),
+            "slot", id.bytes, "vault_key")
+        try insertSlot(
+            id, kind, name: name, person: vault.person, vault: vault.id, plugin: nil, salt: salt, pair: pair,
+            derived: derived, vaultKey: vaultKey, lifetime: lifetime, at: now)
+        return (id, try token.text())
+    }
+
+    func insertSlot(
+        _ id: SlotID, _ kind: HolderKind, name: String, person: PersonID?, vault: VaultID?, plugin: PluginID?,
+        salt: [UInt8], pair: borrowing PrivateKey, derived: borrowing Key<DerivedRole>, vaultKey: [UInt8]?,
+        lifetime: SlotLifetime, at now: Instant
+    ) throws {
+        let privateKey = try outerSeal(
+            pair.wrap(under: derived, Purpose.slotPrivate(id, kind: kind), random), "slot", id.bytes, "private_key")
+        let tag = keys.tags.tag(Purpose.publicKey(of: "slot", id.bytes, try pair.publicKey))
+        _ = try changed(
+            """
+            INSERT INTO slot (id, kind, name, person, vault, plugin, salt, public_key, public_tag, private_key, vault_key,
+                vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, idle_limit_ms, expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                id.blob, kind.rawValue, name, person?.blob, vault?.blob, plugin?.blob, salt.blob,
+                try pair.publicKey.bytes.blob, tag.blob, privateKey.blob, vaultKey?.blob, vaultKey.map { _ in "wrapped" },
+                now.milliseconds, now.milliseconds, now.milliseconds, lifetime.idle,
+                lifetime.absolute.map { now.milliseconds + $0 },
+            ])
+    }
+
+    /// nil: unknown, expired, or the secret does not open it. Which of these is nobody's business.
+    public func openSlot(_ token: borrowing Token, at now: Instant) throws -> OpenSlot? {
+        let row = try row(
+            """
+            SELECT slot.kind, slot.name, slot.person, slot.vault, slot.salt, slot.private_key, slot.vault_key,
+                slot.vault_key_form, slot.signed_in_at_ms, slot.last_used_at_ms, slot.idle_limit_ms,
+                slot.expires_at_ms, vault.key_version
+            FROM slot JOIN vault ON vault.id = slot.vault WHERE slot.id = ?
+            """, [token.id.blob])
+        guard let row, HolderKind(token.kind)?.rawValue == row.text("kind") else { return nil }
+        if let expiry = row.optionalInstant("expires_at_ms"), expiry <= now { return nil }
+        if let idle = row["idle_limit_ms"] as Int64?, row.instant("last_used_at_ms").milliseconds + idle <= now.milliseconds
+        {
+            return nil
+        }
+        let vault: VaultID = try row.id("vault")
+        let kind: HolderKind = try row.state("kind")
+        do {
+            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: vault)
+            let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
+            return OpenSlot(
+                id: token.id, kind: kind, name: row.text("name"),
+                vault: OpenVault(id: vault, person: try row.id("person"), version: row["key_version"], key: key),
+                signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"), derived: derived)
+        } catch EnvelopeError.doesNotOpen {
+            return nil
+        }
+    }
+
+    private func openVaultKey(
+        _ row: Row, slot: SlotID, vault: VaultID, kind: HolderKind, derived: borrowing Key<DerivedRole>
+    ) throws -> Key<VaultRole> {
+        let purpose = Purpose.slotVaultKey(slot, vault: vault, version: row["key_version"])
+        let inner = try outerOpen(row.bytes("vault_key"), "slot", slot.bytes, "vault_key")
+        if row.text("vault_key_form") == "wrapped" {
+            return try AEAD.unwrap(inner, as: VaultRole.self, under: derived, purpose)
+        }
+        let wrapped = try outerOpen(row.bytes("private_key"), "slot", slot.bytes, "private_key")
+        let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(slot, kind: kind))
+        return try HPKE.openKey(inner, as: VaultRole.self, with: pair, info: purpose, purpose)
+    }
+
+    /// Moves the idle limit; at most once an hour, so that reading pages does not write.
+    public func touchSlot(_ slot: OpenSlot, at now: Instant) throws {
+        guard now.milliseconds - slot.lastUsedAt.milliseconds > 3_600_000 else { return }
+        _ = try changed("UPDATE slot SET last_used_at_ms = ? WHERE id = ?", [now.milliseconds, slot.id.blob])
+    }
+
+    public func removeSlot(_ id: SlotID, of person: PersonID, kinds: [HolderKind]) throws -> Bool {
+        let list = kinds.map { "'\($0.rawValue)'" }.joined(separator: ", ")
+        return try changed("DELETE FROM slot WHERE id = ? AND person = ? AND kind IN (\(list))", [id.blob, person.blob]) > 0
+    }
+
+    public func removeSlots(of kind: HolderKind, in vault: VaultID) throws {
+        _ = try changed("DELETE FROM slot WHERE vault = ? AND kind = ?", [vault.blob, kind.rawValue])
+    }
+
+    public func slots(of person: PersonID, kind: HolderKind, at now: Instant) throws -> [SlotSummary] {
+        try rows(
+            """
+            SELECT id, kind, name, created_at_ms, last_used_at_ms FROM slot
+            WHERE person = ? AND kind = ? AND (expires_at_ms IS NULL OR expires_at_ms > ?)
+                AND (idle_limit_ms IS NULL OR last_used_at_ms + idle_limit_ms > ?)
+            ORDER BY created_at_ms, id
+            """, [person.blob, kind.rawValue, now.milliseconds, now.milliseconds]
+        ).map {
+            SlotSummary(
+                id: try $0.id("id"), kind: kind, name: $0.text("name"), createdAt: $0.instant("created_at_ms"),
+                lastUsedAt: $0.instant("last_used_at_ms"))
+        }
+    }
+
+    public func hasRecoveryCode(_ vault: VaultID) throws -> Bool {
+        try row("SELECT 1 FROM slot WHERE vault = ? AND kind = 'recovery' LIMIT 1", [vault.blob]) != nil
+    }
+
+    // The outer layer, for every wrapped form.
+
+    func outerSeal(_ inner: [UInt8], _ table: StaticString, _ row: [UInt8], _ column: StaticString) throws -> [UInt8] {
+        try keys.outer.seal(inner, table: table, row: row, column: column, random)
+    }
+
+    func outerOpen(_ box: [UInt8], _ table: StaticString, _ row: [UInt8], _ column: StaticString) throws -> [UInt8] {
+        try keys.outer.open(box, table: table, row: row, column: column)
+    }
+}

@@ -1,0 +1,99 @@
+import Encoding
+import Envelope
+import Foundation
+import GRDB
+import Secrets
+
+/// Everything that outlives a request: one SQLite file, one read connection per thread, one write connection per
+/// process. Opened after exec, never handed to a child.
+public final class Store {
+    public let keys: StoreKeys
+    public let random: Randomness
+    let reader: DatabaseQueue
+    let writer: Writer
+
+    /// The write connection, shared by the threads of one process; GRDB serializes on it.
+    public final class Writer: Sendable {
+        let queue: DatabaseQueue
+
+        public init(path: String) throws(VaultError) { queue = try Store.open(path, readonly: false) }
+    }
+
+    public init(path: String, writer: Writer, keys: StoreKeys, random: Randomness) throws(VaultError) {
+        self.keys = keys
+        self.random = random
+        self.writer = writer
+        reader = try Store.open(path, readonly: true)
+    }
+
+    /// Reads without a transaction: each statement sees one state, several may not.
+    public func read<T>(_ body: (Rows) throws -> T) throws -> T {
+        try reader.unsafeRead { try body(Rows(db: $0, keys: keys, random: random)) }
+    }
+
+    /// BEGIN IMMEDIATE … COMMIT, durable when it returns. Never around a network call.
+    public func write<T>(_ body: (Rows) throws -> T) throws -> T {
+        try writer.queue.writeWithoutTransaction { db in
+            var result: T?
+            try db.inTransaction(.immediate) {
+                result = try body(Rows(db: db, keys: keys, random: random))
+                return .commit
+            }
+            guard let result else { throw VaultError.conflict }
+            return result
+        }
+    }
+
+    /// WAL is set once, when the file is made: asking for it here would make GRDB lower `synchronous`.
+    static func open(_ path: String, readonly: Bool) throws(VaultError) -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.readonly = readonly
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            // SQLite 3.7.0–3.51.2 can lose pages when a passive checkpoint meets a commit that resets the WAL:
+            // nobody but the keeper checkpoints (reliability.md §2.2).
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = 0")
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+            try db.execute(sql: "PRAGMA foreign_keys = ON")
+            try db.execute(sql: "PRAGMA temp_store = MEMORY")
+            try db.execute(sql: "PRAGMA secure_delete = ON")
+        }
+        do {
+            return try DatabaseQueue(path: path, configuration: configuration)
+        } catch let error as DatabaseError {
+            throw .storage(code: error.extendedResultCode.rawValue)
+        } catch {
+            throw .storage(code: 1)
+        }
+    }
+}
+
+/// The subkeys of `ENCRYPTION_KEY` that rows need; both roles have them.
+public struct StoreKeys: Sendable {
+    public let outer: OuterSeal
+    public let tags: TagKey
+    public let servicePublic: (id: UInt16, key: PublicKey)
+
+    public init(_ keys: WorkerKeys) { (outer, tags, servicePublic) = (keys.outer, keys.tags, keys.servicePublic) }
+    public init(_ keys: KeeperKeys) { (outer, tags, servicePublic) = (keys.outer, keys.tags, keys.servicePublic) }
+}
+
+/// The statements, within one read or one write. Extended file by file, one concept each.
+public struct Rows {
+    let db: Database
+    let keys: StoreKeys
+    let random: Randomness
+
+    func changed(_ sql: String, _ arguments: StatementArguments) throws -> Int {
+        try db.cachedStatement(sql: sql).execute(arguments: arguments)
+        return db.changesCount
+    }
+
+    func row(_ sql: String, _ arguments: StatementArguments) throws -> Row? {
+        try Row.fetchOne(try db.cachedStatement(sql: sql), arguments: arguments)
+    }
+
+    func rows(_ sql: String, _ arguments: StatementArguments) throws -> [Row] {
+        try Row.fetchAll(try db.cachedStatement(sql: sql), arguments: arguments)
+    }
+}

@@ -1,0 +1,143 @@
+import Encoding
+import Envelope
+import GRDB
+import OAuth
+import Secrets
+
+/// A caller of vend whose secret opened its slot.
+public enum OpenCaller: Sendable {
+    case holder(OpenSlot)
+    case plugin(OpenPlugin)
+
+    public var derived: Key<DerivedRole> {
+        _read {
+            switch self {
+            case .holder(let slot): yield slot.derived
+            case .plugin(let plugin): yield plugin.derived
+            }
+        }
+    }
+
+    /// What requests, declines and records name as the caller.
+    public var id: [UInt8] {
+        switch self {
+        case .holder(let slot): slot.id.bytes
+        case .plugin(let plugin): plugin.id.bytes
+        }
+    }
+
+    public var text: String {
+        switch self {
+        case .holder(let slot): slot.id.text
+        case .plugin(let plugin): plugin.id.text
+        }
+    }
+
+    public var kind: HolderKind {
+        switch self {
+        case .holder(let slot): slot.kind
+        case .plugin: .plugin
+        }
+    }
+
+    public var name: String {
+        switch self {
+        case .holder(let slot): slot.name
+        case .plugin(let plugin): plugin.name
+        }
+    }
+}
+
+extension Rows {
+    /// Opens the slot of a row that `VendStatement` found. nil: expired, of another kind, or the secret is wrong.
+    public func open(_ row: VendRow, with token: borrowing Token, at now: Instant) throws -> OpenCaller? {
+        guard HolderKind(token.kind)?.rawValue == row.kind, row.endsAt.map({ $0 > now.milliseconds }) ?? true else {
+            return nil
+        }
+        if token.kind == .plugin {
+            guard let id = PluginID(bytes: row.holderID) else { throw VaultError.damaged("plugin") }
+            return try openPlugin(
+                token, id: id, name: row.name, owner: row.person, salt: row.salt, privateKey: row.wrapped
+            ).map(OpenCaller.plugin)
+        }
+        guard row.isWrapped else { return try openSlot(token, at: now).map(OpenCaller.holder) }
+        guard let vault = VaultID(bytes: row.holderID), let person = row.person, let kind = HolderKind(token.kind) else {
+            throw VaultError.damaged("slot")
+        }
+        do {
+            let derived = try token.derivedKey(salt: row.salt, vault: vault)
+            let inner = try outerOpen(row.wrapped, "slot", token.id.bytes, "vault_key")
+            let key = try AEAD.unwrap(
+                inner, as: VaultRole.self, under: derived,
+                Purpose.slotVaultKey(token.id, vault: vault, version: row.keyVersion))
+            return .holder(
+                OpenSlot(
+                    id: token.id, kind: kind, name: row.name,
+                    vault: OpenVault(id: vault, person: person, version: row.keyVersion, key: key),
+                    signedInAt: Instant(milliseconds: 0), lastUsedAt: now, derived: derived))
+        } catch EnvelopeError.doesNotOpen {
+            return nil
+        }
+    }
+
+    /// The connection key of a candidate, by whichever way this caller holds it, and whether it was still sealed.
+    public func openKey(
+        of candidate: VendCandidate, for caller: OpenCaller
+    ) throws -> (key: ConnectionKey, wasSealed: Bool) {
+        switch (caller, candidate.keyForm) {
+        case (.plugin(let plugin), .wrapped):
+            let inner = try outerOpen(candidate.key, "approval", candidate.keyRow, "connection_key")
+            let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
+            return (ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose)), false)
+        case (.plugin(let plugin), .sealed):
+            let inner = try outerOpen(candidate.key, "approval", candidate.keyRow, "connection_key")
+            let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
+            let key = try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose)
+            return (ConnectionKey(key), true)
+        case (.holder(let slot), .wrapped):
+            let inner = try outerOpen(candidate.key, "connection", candidate.keyRow, "vault_key")
+            let purpose = Purpose.connectionKey(candidate.id, vault: candidate.vault, version: candidate.keyVersion)
+            return (ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: slot.vault.key, purpose)), false)
+        case (.holder(let slot), .sealed):
+            guard let connection = try connection(candidate.id) else { throw VaultError.conflict }
+            return (ConnectionKey(try openKey(of: connection, with: slot.vault)), true)
+        case (_, nil): throw VaultError.conflict
+        }
+    }
+
+    /// First use by this holder: the sealed form gives way to the wrap. No row changed means somebody was faster.
+    public func replaceSealedForm(
+        of candidate: VendCandidate, key: ConnectionKey, for caller: OpenCaller
+    ) throws {
+        switch caller {
+        case .holder(let slot):
+            guard let connection = try connection(candidate.id) else { return }
+            try wrapKey(key.key, of: connection, under: slot.vault)
+        case .plugin(let plugin):
+            let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
+            let wrapped = try outerSeal(
+                AEAD.wrap(key.key, under: plugin.holder, purpose, random), "approval", candidate.keyRow, "connection_key")
+            _ = try changed(
+                """
+                UPDATE approval SET connection_key = ?, connection_key_form = 'wrapped'
+                WHERE id = ? AND connection_key = ?
+                """, [wrapped.blob, candidate.keyRow.blob, candidate.key.blob])
+        }
+    }
+
+    /// The opened credential; `CredentialView` reads it in place.
+    public func openCredential(
+        of candidate: VendCandidate, provider: ProviderID, with key: ConnectionKey
+    ) throws -> SecretBytes {
+        let purpose = Purpose.credential(
+            candidate.id, vault: candidate.vault, person: candidate.person, provider: provider.json,
+            generation: candidate.generation)
+        return try AEAD.open(candidate.credential, under: key.key, purpose)
+    }
+}
+
+/// A connection key that can be passed along within one request.
+public final class ConnectionKey: Sendable {
+    public let key: Key<ConnectionRole>
+    public init(_ key: consuming Key<ConnectionRole>) { self.key = key }
+}
