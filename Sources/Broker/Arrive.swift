@@ -1,0 +1,122 @@
+import Encoding
+import Envelope
+import OAuth
+import Providers
+import Secrets
+import Vault
+
+extension Broker {
+    /// The end of a consent: credential sealed, plugins given their key, the waiting request completed, all in one
+    /// transaction. Another account than the one meant is kept aside until the person says Keep.
+    func store(
+        _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, at now: Instant
+    ) throws -> Arrival {
+        let flow = exchange.flow
+        let provider = exchange.provider
+        let existing = try flow.extends.flatMap { id in try store.read { try $0.connection(id) } }
+        let placement = try place(exchange, existing: existing, account: account)
+        let grant = try self.grant(exchange, tokens, account: account, replacing: placement.replaces, at: now)
+        var outcome = exchange.outcome
+        outcome.scopes = grant.scopes
+        outcome.missing = provider.missing(from: grant.scopes, for: flow.asked)
+        outcome.status = placement.isUnused ? .connectedUnused : .connected
+        // Nothing is on record as connected that is not, and nothing connected that is not on record.
+        try record(
+            AuditRecord(
+                .connected, person: flow.person, provider: provider.id.json, connection: placement.replaces?.id,
+                scopes: grant.scopes.text), at: now)
+        let covers: (ScopeSet, ScopeSet) -> Bool = { provider.missing(from: $0, for: $1).isEmpty }
+        let ended = outcome
+        try store.write { rows in
+            var ended = ended
+            let id: ConnectionID
+            if let connection = placement.replaces {
+                try rows.replace(connection, with: grant, in: exchange.destination, covers: covers)
+                id = connection.id
+            } else {
+                id = try rows.insert(
+                    grant, into: exchange.destination, of: flow.person, status: placement.isUnused ? .unused : .active)
+            }
+            if !placement.isUnused {
+                try self.share(id, exchange, rows, at: now)
+                if let request = flow.request {
+                    _ = try rows.end(request, as: .completed)
+                }
+            }
+            ended.connection = id
+            try rows.store(ended, at: now)
+        }
+        return exchange.done
+    }
+
+    /// The connection key to every plugin that the person let in. It was made a moment ago, so a session that has the
+    /// vault open finds it there; for a locked vault the plugin's approval waits for the person's next visit.
+    func share(_ id: ConnectionID, _ exchange: Exchange, _ rows: Rows, at now: Instant) throws {
+        guard case .open(let vault) = exchange.destination, let connection = try rows.connection(id) else { return }
+        let key = try rows.openKey(of: connection, with: vault)
+        for plugin in exchange.flow.plugins where try rows.plugin(plugin) != nil {
+            try rows.approve(plugin, for: connection, key: key, scopes: exchange.flow.shown, at: now)
+        }
+    }
+
+    private struct Placement {
+        let replaces: Connection?
+        let isUnused: Bool
+    }
+
+    /// The same account again keeps its connection. Told by a tag that only the open vault can make, so for a locked
+    /// vault the account counts as another one and waits for Keep.
+    private func place(_ exchange: Exchange, existing: Connection?, account: AccountIdentity?) throws -> Placement {
+        let siblings = try store.read {
+            try $0.connections(in: exchange.flow.vault, provider: exchange.provider.id)
+        }
+        guard let account else {
+            // The provider does not say whose it is: a reconnection stays what it was.
+            return Placement(replaces: existing, isUnused: false)
+        }
+        guard case .open(let vault) = exchange.destination else {
+            return Placement(replaces: nil, isUnused: !siblings.isEmpty)
+        }
+        let tag = try store.read { try $0.accountTag(provider: exchange.provider.id, accountID: account.id, in: vault) }
+        if let existing {
+            if existing.isAccount(tag) || existing.hasUnknownAccount {
+                return Placement(replaces: existing, isUnused: false)
+            }
+            return Placement(replaces: nil, isUnused: true)
+        }
+        if let same = siblings.first(where: { $0.isAccount(tag) }) { return Placement(replaces: same, isUnused: false) }
+        return Placement(replaces: nil, isUnused: !siblings.isEmpty)
+    }
+
+    private func grant(
+        _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, replacing: Connection?,
+        at now: Instant
+    ) throws -> Grant {
+        // The log key stays with the connection, so that what was recorded stays readable.
+        var logKey: SecretText?
+        if let replacing, case .open(let vault) = exchange.destination {
+            logKey = try store.read { rows in
+                try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault)).logKey
+            }
+        }
+        let credential = Credential(
+            accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, tokenType: tokens.tokenType,
+            accountID: account?.id ?? "", accountLabel: (account?.label ?? "").withoutControls,
+            tenant: account?.tenant ?? "", logKey: try logKey ?? SecretText(random.secret(32)))
+        return Grant(
+            provider: exchange.provider.id, credential: credential, scopes: tokens.scopes, obtainedAt: now,
+            expiresAt: tokens.expiresAt, refreshExpiresAt: tokens.refreshExpiresAt,
+            nextRefreshAt: tokens.refreshToken == nil
+                ? nil : exchange.provider.plannedRefresh(obtainedAt: now, expiresAt: tokens.expiresAt))
+    }
+}
+
+extension Provider {
+    /// The first plan; the keeper spreads later ones with jitter.
+    func plannedRefresh(obtainedAt: Instant, expiresAt: Instant?) -> Instant? {
+        guard let expiresAt else { return nil }
+        let life = expiresAt.milliseconds - obtainedAt.milliseconds
+        let lead = min(Int64(refresh.refreshBeforeSeconds) * 1000, life / 4)
+        return Instant(milliseconds: expiresAt.milliseconds - lead)
+    }
+}

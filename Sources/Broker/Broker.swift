@@ -1,0 +1,78 @@
+import Encoding
+import Envelope
+import OAuth
+import Providers
+import Secrets
+import Settings
+import Vault
+
+/// What every flow needs. One per request thread, because it holds that thread's read connection; it keeps no key and
+/// no state of its own.
+public final class Broker {
+    public let store: Store
+    public let settings: Settings
+    public let audit: AuditLog
+    public let random: Randomness
+    public let keeper: KeeperPort
+    let discovered: Discovered
+    let vendStatement: VendStatement
+
+    public init(
+        store: Store, settings: Settings, audit: AuditLog, keeper: KeeperPort, discovered: Discovered, random: Randomness
+    ) throws {
+        self.store = store
+        self.settings = settings
+        self.audit = audit
+        self.keeper = keeper
+        self.random = random
+        self.discovered = discovered
+        vendStatement = try VendStatement(store: store)
+    }
+
+    var catalogue: Catalogue { settings.catalogue }
+
+    func provider(_ id: ProviderID) throws(Refusal) -> Provider {
+        guard let provider = catalogue[id] else { throw .unknownProvider }
+        return provider
+    }
+
+    func configured(_ id: ProviderID) throws(Refusal) -> Provider {
+        let provider = try provider(id)
+        guard provider.isConfigured else { throw .providerNotConfigured(provider.name) }
+        return provider
+    }
+
+    /// Written before the act is answered. A record that cannot be written stops the act.
+    func record(_ record: AuditRecord, at now: Instant) throws(Refusal) {
+        do {
+            try audit.record(record, id: random.bytes(16), at: now)
+        } catch {
+            throw .auditUnavailable
+        }
+    }
+
+    /// The consent page's address for this need; the request's id only says which need, it permits nothing.
+    public func connectURL(provider: ProviderID, scopes: ScopeSet, request: RequestID?) -> String {
+        var url =
+            "\(settings.origin)/connect?owner=\(Percent.encode(provider.owner))&bridge=\(Percent.encode(provider.bridge))"
+            + "&scope=\(Percent.encode(scopes.text))"
+        if let request { url += "&request=\(request.text)" }
+        return url
+    }
+}
+
+/// The worker's way to the keeper, as far as flows need it: fire and forget. Asking for a refresh is a `Step`.
+public struct KeeperPort: Sendable {
+    public typealias Hold = @Sendable (ConnectionID, _ generation: Int64, ConnectionKey) -> Void
+    public typealias Forget = @Sendable (Forgetting) -> Void
+
+    public enum Forgetting: Sendable {
+        case connection(ConnectionID)
+        case person(PersonID)
+    }
+
+    public let hold: Hold
+    public let forget: Forget
+
+    public init(hold: @escaping Hold, forget: @escaping Forget) { (self.hold, self.forget) = (hold, forget) }
+}

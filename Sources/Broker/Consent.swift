@@ -1,0 +1,228 @@
+import Encoding
+import Envelope
+import OAuth
+import Providers
+import Settings
+import Vault
+
+/// What `/connect` was opened with. Nothing in it permits anything.
+public struct ConnectLink: Sendable {
+    public let provider: ProviderID
+    public let scopes: ScopeSet
+    public let request: RequestID?
+
+    public init(provider: ProviderID, scopes: ScopeSet, request: RequestID?) {
+        (self.provider, self.scopes, self.request) = (provider, scopes, request)
+    }
+}
+
+/// Everything the consent page shows, as one value: what its digest covers is what the person decided about.
+public struct ConsentDocument: Sendable {
+    public struct ScopeLine: Sendable {
+        public let scope: String
+        public let text: String
+        public let risk: String
+        public let isNew: Bool
+    }
+
+    public struct Other: Sendable {
+        public let id: String
+        public let name: String
+        public let kind: String
+        public let ticked: Bool
+        /// Opens the vault anyway; shown, but no box to untick.
+        public let locked: Bool
+    }
+
+    public struct Requester: Sendable {
+        public let id: String
+        public let name: String
+        public let kind: String
+        public let addedBy: String
+    }
+
+    public let isFinished: Bool
+    public let signedInAs: String
+    public let provider: (id: String, name: String)
+    public let owner: String
+    public let account: String?
+    public let requester: Requester?
+    public let reason: String
+    public let tool: String
+    public let matchCode: String?
+    public let askedAt: Instant?
+    public let scopes: [ScopeLine]
+    public let alsoIncludes: [ScopeLine]
+    public let others: [Other]
+    public let needsProvider: Bool
+    public let expiresIn: Int64?
+
+    /// Binds a decision to what was shown; the name of nothing secret.
+    var digest: [UInt8] {
+        func lines(_ list: [ScopeLine]) -> [String] { list.map { "\($0.scope)|\($0.text)|\($0.risk)|\($0.isNew)" } }
+        let parts: [String] =
+            [
+                signedInAs, provider.id, provider.name, account ?? "", requester?.id ?? "", requester?.name ?? "", reason,
+                tool, matchCode ?? "", "\(needsProvider)", "\(isFinished)",
+            ] + lines(scopes) + ["also"] + lines(alsoIncludes) + others.map { "\($0.id)|\($0.name)|\($0.ticked)" }
+        var data = AssociatedData("toolshed/v1/consent")
+        for part in parts { data.add(part) }
+        return sha256(data.bytes)
+    }
+}
+
+/// The document together with what deciding about it needs.
+struct Consent {
+    let document: ConsentDocument
+    let provider: Provider
+    let request: Request?
+    let requestID: RequestID?
+    /// The connection that would grow, be reconnected or be shared.
+    let existing: Connection?
+    let destination: VaultID
+    let asked: ScopeSet
+    /// All that the resulting token was said to carry.
+    let shown: ScopeSet
+}
+
+extension Broker {
+    /// `GET /api/connect`: reads only, apart from the note for the waiting caller that its link was opened.
+    public func consentDocument(
+        for link: ConnectLink, session: OpenSlot, at now: Instant
+    ) throws -> (document: ConsentDocument, digest: String, formToken: String) {
+        let consent = try self.consent(for: link, session: session, at: now)
+        let digest = consent.document.digest
+        let token = try store.write { rows in
+            if let request = consent.request { try rows.note(request.idHash, opened: true, mismatch: false) }
+            return try rows.issueFormToken(slot: session.id, bound: digest, at: now)
+        }
+        return (consent.document, Base64URL.encode(digest), token)
+    }
+
+    func consent(for link: ConnectLink, session: OpenSlot, at now: Instant) throws -> Consent {
+        let provider = try configured(link.provider)
+        let request = try link.request.map { try self.request($0, link: link, session: session, at: now) }
+        let asked = provider.canonical(link.scopes.isEmpty ? provider.defaultScopes : link.scopes)
+        let destination = request?.vault ?? session.vault.id
+        let claim = try request.flatMap { request in
+            try link.request.map { id in try store.read { try $0.claim(of: request, id: id) } }
+        }
+        let existing = try existingConnection(
+            provider: provider, in: destination, asked: asked, account: claim?.account ?? "", session: session)
+        let granted = existing?.connection.scopes ?? .empty
+        let isLive = existing?.connection.status == .active
+        let missing = provider.missing(from: isLive ? granted : .empty, for: asked)
+        let isPlugin = request?.callerKind == .plugin
+        // A plugin is handed the connection's key, which only a session that opens the vault can give.
+        let canShare = destination == session.vault.id
+        let needsProvider = !missing.isEmpty || !isLive || (isPlugin && !canShare)
+        let shown =
+            needsProvider ? provider.canonical(provider.requestScopes(asked: asked, granted: granted)).union(asked) : granted
+        let also = ScopeSet(shown.names.filter { provider.missing(from: asked, for: ScopeSet([$0])).isEmpty == false })
+        let document = ConsentDocument(
+            isFinished: request.map { !$0.isOpen(at: now) } ?? false,
+            signedInAs: try store.read { try $0.person(session.person)?.name } ?? "",
+            provider: (provider.id.json, provider.name), owner: provider.id.owner, account: existing?.account,
+            requester: try request.map { try requester(of: $0, session: session) }, reason: claim?.reason ?? "",
+            tool: claim?.tool ?? "", matchCode: link.request.map { Request.matchCode(of: $0) },
+            askedAt: request?.createdAt, scopes: lines(asked, new: missing, provider),
+            alsoIncludes: lines(also, new: provider.missing(from: granted, for: also), provider),
+            others: try others(
+                request: request, connection: existing?.connection, shown: shown, provider: provider, session: session,
+                at: now),
+            needsProvider: needsProvider, expiresIn: request.map { max(0, now.seconds(until: $0.expiresAt)) })
+        return Consent(
+            document: document, provider: provider, request: request, requestID: link.request,
+            existing: existing?.connection, destination: destination, asked: asked, shown: shown.union(asked))
+    }
+
+    /// The link's own words must be the request's, and the person it was made for must be the one who opens it.
+    private func request(_ id: RequestID, link: ConnectLink, session: OpenSlot, at now: Instant) throws -> Request {
+        guard let request = try store.read({ try $0.request(id) }) else { throw Refusal.notFound }
+        guard request.person == session.person else {
+            try store.write { try $0.note(request.idHash, opened: true, mismatch: true) }
+            try record(AuditRecord(.mismatch, person: request.person, provider: request.provider.json), at: now)
+            throw Refusal.ownerMismatch
+        }
+        guard request.provider == link.provider, request.scopes == link.scopes else {
+            throw Refusal.invalidRequest([MemberError("request", "the owner, bridge and scope that it was made with")])
+        }
+        guard request.status != .expired, request.status != .pending || request.expiresAt > now else {
+            throw Refusal.requestExpired
+        }
+        return request
+    }
+
+    /// Which connection this consent is about: the named account, else the one that has most of what is asked.
+    private func existingConnection(
+        provider: Provider, in vault: VaultID, asked: ScopeSet, account: String, session: OpenSlot
+    ) throws -> (connection: Connection, account: String?)? {
+        let all = try store.read { rows in
+            try rows.connections(in: vault, provider: provider.id).map { connection in
+                (connection, try self.account(of: connection, session: session, rows))
+            }
+        }
+        if !account.isEmpty {
+            return all.first { $0.0.id.text == account || $0.1 == account }
+        }
+        return all.min {
+            provider.missing(from: $0.0.scopes, for: asked).count < provider.missing(from: $1.0.scopes, for: asked).count
+        }
+    }
+
+    /// nil where this session cannot open the vault.
+    func account(of connection: Connection, session: OpenSlot, _ rows: Rows) throws -> String? {
+        guard connection.vault == session.vault.id else { return nil }
+        let key = try rows.openKey(of: connection, with: session.vault)
+        return try rows.openCredential(of: connection, with: key).accountLabel
+    }
+
+    private func lines(_ scopes: ScopeSet, new: ScopeSet, _ provider: Provider) -> [ConsentDocument.ScopeLine] {
+        scopes.names.map { name in
+            let words = provider.description(of: name)
+            return ConsentDocument.ScopeLine(
+                scope: name, text: words.text, risk: words.risk.rawValue, isNew: new.contains(name))
+        }
+    }
+
+    private func requester(of request: Request, session: OpenSlot) throws -> ConsentDocument.Requester {
+        if request.callerKind == .plugin {
+            guard let id = PluginID(bytes: request.caller), let plugin = try store.read({ try $0.plugin(id) }) else {
+                throw Refusal.requestExpired
+            }
+            let addedBy = plugin.owner == nil ? "the operator of \(settings.host)" : "you"
+            return ConsentDocument.Requester(id: id.text, name: plugin.name, kind: "plugin", addedBy: addedBy)
+        }
+        guard let id = SlotID(bytes: request.caller) else { throw Refusal.requestExpired }
+        let slot = try store.read { try $0.slots(of: request.person, kind: request.callerKind, at: request.createdAt) }
+            .first { $0.id == id }
+        guard let slot else { throw Refusal.requestExpired }
+        return ConsentDocument.Requester(
+            id: id.text, name: slot.name, kind: request.callerKind.rawValue, addedBy: "you")
+    }
+
+    /// Who else can use it. What can anyway is ticked and fixed: keys of the vault, and plugins whose approval covers
+    /// the token; they are taken away on the vault's page. The other plugins have a box each, unticked.
+    private func others(
+        request: Request?, connection: Connection?, shown: ScopeSet, provider: Provider, session: OpenSlot,
+        at now: Instant
+    ) throws -> [ConsentDocument.Other] {
+        try store.read { rows in
+            let keys = try rows.slots(of: session.person, kind: .apiKey, at: now)
+                .filter { $0.id.bytes != request?.caller }
+                .map { ConsentDocument.Other(id: $0.id.text, name: $0.name, kind: "api-key", ticked: true, locked: true) }
+            let approvals = try connection.map { try rows.approvals(of: $0.id) } ?? []
+            let plugins = try approvals.filter { $0.status != .withdrawn && $0.plugin.bytes != request?.caller }
+                .compactMap { approval in
+                    try rows.plugin(approval.plugin).map { plugin in
+                        let covers =
+                            approval.status == .live
+                            && provider.missing(from: approval.scopes, for: shown).isEmpty
+                        return ConsentDocument.Other(
+                            id: plugin.id.text, name: plugin.name, kind: "plugin", ticked: covers, locked: covers)
+                    }
+                }
+            return keys + plugins
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import Encoding
+import OAuth
+import Providers
+import Secrets
+import Settings
+import Vault
+
+/// Why none of the caller's connections will do.
+struct Need {
+    let reason: AuthorizationRequired.Reason
+    let missing: ScopeSet
+    let granted: ScopeSet
+}
+
+enum Choice {
+    case one(VendCandidate)
+    case unmet(Need)
+}
+
+extension Broker {
+    /// For a plugin the answer depends only on its own approvals: what else the person has is not there for it.
+    func choose(
+        _ candidates: [VendCandidate], for request: VendRequest, provider: Provider, caller: OpenCaller, at now: Instant
+    ) throws -> Choice {
+        let asked = provider.canonical(request.scopes)
+        var reachable = candidates
+        if let account = request.account {
+            reachable = try candidates.filter { try isNamed(account, $0, provider: provider, caller: caller) }
+        }
+        let wanted = asked.isEmpty ? provider.canonical(provider.defaultScopes) : asked
+        guard !reachable.isEmpty else {
+            return .unmet(Need(reason: .notConnected, missing: wanted, granted: .empty))
+        }
+        let approved = caller.kind == .plugin ? reachable.filter { $0.isApproved(provider) } : reachable
+        let working = approved.filter { $0.status == .active && !$0.isDead(at: now) }
+        let sufficient = working.filter { provider.missing(from: $0.scopes, for: asked).isEmpty }
+        if sufficient.count == 1 { return .one(sufficient[0]) }
+        if sufficient.count > 1 {
+            let preferred = sufficient.filter(\.isDefault)
+            if preferred.count == 1 { return .one(preferred[0]) }
+            throw Refusal.accountChoice(
+                try sufficient.map {
+                    AccountChoice(connection: $0.id, account: try accountName(of: $0, provider: provider, caller: caller))
+                })
+        }
+        // Where several reasons hold, the first of api.md's order is said.
+        if caller.kind == .plugin, let outgrown = reachable.first(where: { !$0.isApproved(provider) }), working.isEmpty {
+            let carried = outgrown.scopes.union(wanted)
+            return .unmet(
+                Need(
+                    reason: .pluginNotApproved, missing: provider.missing(from: outgrown.approvedScopes, for: carried),
+                    granted: outgrown.approvedScopes))
+        }
+        if working.isEmpty, let dead = approved.first {
+            return .unmet(
+                Need(reason: .reauthorizationRequired, missing: asked.isEmpty ? dead.scopes : asked, granted: .empty))
+        }
+        let best = working.max { $0.scopes.count < $1.scopes.count }
+        let granted = best?.scopes ?? .empty
+        return .unmet(
+            Need(
+                reason: .insufficientScope, missing: provider.missing(from: granted, for: asked), granted: granted))
+    }
+
+    private func isNamed(
+        _ account: String, _ candidate: VendCandidate, provider: Provider, caller: OpenCaller
+    ) throws -> Bool {
+        if candidate.id.text == account { return true }
+        guard candidate.hasKey else { return false }
+        return try accountName(of: candidate, provider: provider, caller: caller) == account
+    }
+
+    private func accountName(of candidate: VendCandidate, provider: Provider, caller: OpenCaller) throws -> String {
+        try store.read { rows in
+            let (key, _) = try rows.openKey(of: candidate, for: caller)
+            let opened = try rows.openCredential(of: candidate, provider: provider.id, with: key)
+            return try opened.withUnsafeBytes { String(decoding: try CredentialView($0).accountLabel, as: UTF8.self) }
+        }
+    }
+
+    /// Turns a need into the answer the caller can act on: a link, or the person's earlier no.
+    func refusal(
+        for need: Need, _ request: VendRequest, of person: PersonID, provider: Provider, caller: OpenCaller,
+        at now: Instant
+    ) throws -> Refusal {
+        guard try store.read({ try $0.person(person) }) != nil else { return .notPermitted(.unknownPerson) }
+        guard provider.isConfigured else { return .providerNotConfigured(provider.name) }
+        let declined = try store.read {
+            try $0.declined(caller: caller.id, person: person, provider: provider.id, at: now)
+        }
+        let blocking = declined.filter { need.missing.contains($0.scope) }
+        if let until = blocking.map(\.until).max() {
+            return .scopeDeclined(scopes: ScopeSet(blocking.map(\.scope)), until: until)
+        }
+        // The link asks for what the task needs; what is granted already is shown as such on the page.
+        let asked = provider.canonical(request.scopes)
+        let wanted = asked.isEmpty ? (need.missing.isEmpty ? provider.canonical(provider.defaultScopes) : need.missing) : asked
+        let claim = RequestClaim(reason: request.reason, tool: request.tool, account: request.account ?? "")
+        let open = try store.write {
+            try $0.request(for: caller, person: person, provider: provider.id, scopes: wanted, claim: claim, at: now)
+        }
+        guard let open else { return .rateLimited(retryAfter: 60) }
+        return .authorizationRequired(
+            AuthorizationRequired(
+                reason: need.reason, url: connectURL(provider: provider.id, scopes: wanted, request: open.id),
+                requestID: open.id, statusURL: "\(settings.origin)/api/requests/\(open.id.text)",
+                expiresIn: max(0, now.seconds(until: open.request.expiresAt)), interval: open.request.interval,
+                matchCode: Request.matchCode(of: open.id), missing: need.missing,
+                granted: need.granted))
+    }
+}
+
+extension VendCandidate {
+    /// Approved, and the token carries no more than was approved.
+    func isApproved(_ provider: Provider) -> Bool {
+        approval == .live && provider.missing(from: approvedScopes, for: scopes).isEmpty
+    }
+
+    /// Expired with nothing to renew it.
+    func isDead(at now: Instant) -> Bool { !refreshable && (expiresAt.map { $0 <= now } ?? false) }
+}

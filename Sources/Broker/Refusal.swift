@@ -1,0 +1,74 @@
+import Encoding
+import OAuth
+
+/// Every way in which an answer is not what was asked for. Values only: words and status codes are in
+/// Gateway/Problem.swift, one table.
+public enum Refusal: Error, Sendable {
+    case invalidRequest([MemberError])
+    case invalidToken
+    case authorizationRequired(AuthorizationRequired)
+    case scopeDeclined(scopes: ScopeSet, until: Instant)
+    case ownerMismatch
+    case notPermitted(Reason)
+    case crossSite
+    case unknownProvider
+    case notFound
+    case requestExpired
+    case accountChoice([AccountChoice])
+    case providerNotConfigured(String)
+    case providerMisconfigured(String)
+    case rateLimited(retryAfter: Int64)
+    case slowDown(interval: Int64)
+    case providerUnavailable(retryAfter: Int64)
+    case refreshInProgress
+    case auditUnavailable
+    case unavailable
+    /// What the person was shown is no longer so.
+    case changed
+    case notSignedIn
+    case freshSignInRequired
+    case invalidInvitation
+    case nameTaken
+
+    public enum Reason: String, Sendable {
+        case browserOnly = "a person's decision is taken in a browser"
+        case agentClient = "tokens of this kind are valid at /mcp only"
+        case unknownPerson = "this caller cannot ask that person"
+        case signedIn = "sign out first: this browser has a session"
+        case otherCaller = "this kind of credential cannot do that"
+    }
+}
+
+/// Which member was wrong, and what was expected of it. Never what was sent.
+public struct MemberError: Sendable, Equatable {
+    public let member: String
+    public let expected: String
+
+    public init(_ member: String, _ expected: String) { (self.member, self.expected) = (member, expected) }
+}
+
+/// A person must act: why, and where.
+public struct AuthorizationRequired: Sendable {
+    public enum Reason: String, Sendable {
+        case notConnected = "not-connected"
+        case insufficientScope = "insufficient-scope"
+        case reauthorizationRequired = "reauthorization-required"
+        case vaultLocked = "vault-locked"
+        case pluginNotApproved = "plugin-not-approved"
+    }
+
+    public let reason: Reason
+    public let url: String
+    public let requestID: RequestID
+    public let statusURL: String
+    public let expiresIn: Int64
+    public let interval: Int64
+    public let matchCode: String
+    public let missing: ScopeSet
+    public let granted: ScopeSet
+}
+
+public struct AccountChoice: Sendable {
+    public let connection: ConnectionID
+    public let account: String
+}

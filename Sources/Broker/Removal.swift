@@ -1,0 +1,104 @@
+import Encoding
+import Envelope
+import OAuth
+import Providers
+import Vault
+
+/// What became of a connection that was taken away.
+public struct RemovalResult: Sendable {
+    public enum AtProvider: String, Sendable {
+        case revoked, unsupported, failed
+        case notApplicable = "not-applicable"
+    }
+
+    public let atProvider: AtProvider
+    public let manageURL: String?
+}
+
+extension Broker {
+    /// Here first and always (A-REV-1), then at the provider where it can be: the credential is opened before its row
+    /// goes, because nothing opens it afterwards.
+    public func remove(_ id: ConnectionID, session: OpenSlot, at now: Instant) throws -> Step<RemovalResult> {
+        let found = try store.read { rows in
+            try rows.connection(id).map { connection in
+                (
+                    connection,
+                    connection.vault == session.vault.id
+                        ? try rows.openCredential(
+                            of: connection, with: try rows.openKey(of: connection, with: session.vault)) : nil
+                )
+            }
+        }
+        guard let (connection, credential) = found, connection.person == session.person else { throw Refusal.notFound }
+        try record(
+            AuditRecord(
+                .removed, person: session.person, provider: connection.provider.json, connection: id,
+                caller: session.id.text, callerKind: session.kind.rawValue), at: now)
+        keeper.forget(.connection(id))
+        guard try store.write({ try $0.removeConnection(id, of: session.person) }) else { throw Refusal.notFound }
+
+        guard let provider = catalogue[connection.provider], let credential else {
+            return .done(RemovalResult(atProvider: .notApplicable, manageURL: nil))
+        }
+        let call = try provider.revocationCall(
+            accessToken: credential.accessToken, refreshToken: credential.refreshToken)
+        guard let call else {
+            return .done(RemovalResult(atProvider: .unsupported, manageURL: provider.manageURL))
+        }
+        return .send(call) { _, result in
+            let answer: RemovalResult.AtProvider =
+                switch result {
+                case .failure: .failed
+                case .success(let reply):
+                    switch provider.parseRevocation(reply) {
+                    case .revoked: .revoked
+                    case .unsupported: .unsupported
+                    case .failed: .failed
+                    }
+                }
+            return .done(RemovalResult(atProvider: answer, manageURL: provider.manageURL))
+        }
+    }
+
+    /// What a withdrawn plugin can still do with what it was handed.
+    public struct Withdrawal: Sendable {
+        public let connection: ConnectionID
+        public let provider: ProviderID
+        /// false: the vault is not open here; the new key is made when it is.
+        public let isDone: Bool
+        public let tokenEndsAt: Instant?
+    }
+
+    /// The plugin's approvals end at once, and each of its connections gets a new key.
+    public func withdraw(_ plugin: PluginID, session: OpenSlot, at now: Instant) throws -> [Withdrawal] {
+        guard let known = try store.read({ try $0.plugin(plugin) }), known.owner == nil || known.owner == session.person
+        else { throw Refusal.notFound }
+        try record(
+            AuditRecord(.pluginWithdrawn, person: session.person, caller: plugin.text, callerKind: "plugin"), at: now)
+        let ids = try store.write { try $0.withdraw(plugin, of: session.person) }
+        return try ids.compactMap { id in
+            guard let connection = try store.read({ try $0.connection(id) }) else { return nil }
+            let isOpen = connection.vault == session.vault.id
+            if isOpen { try rekey(connection, background: connection.background, session: session) }
+            return Withdrawal(
+                connection: id, provider: connection.provider, isDone: isOpen, tokenEndsAt: connection.expiresAt)
+        }
+    }
+
+    func rekey(_ connection: Connection, background: Bool, session: OpenSlot) throws {
+        let provider = catalogue[connection.provider]
+        keeper.forget(.connection(connection.id))
+        try store.write {
+            try $0.rekey(connection, with: session.vault, background: background) { approved, token in
+                provider.map { $0.missing(from: approved, for: token).isEmpty } ?? token.isSubset(of: approved)
+            }
+        }
+    }
+
+    /// What was marked while the vault was locked comes first when it opens.
+    public func catchUp(_ session: OpenSlot) throws {
+        let pending = try store.read { try $0.connections(of: session.person) }
+            .filter { $0.rekeyPending && $0.vault == session.vault.id }
+        for connection in pending { try rekey(connection, background: connection.background, session: session) }
+    }
+}

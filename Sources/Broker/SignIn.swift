@@ -1,0 +1,128 @@
+import Encoding
+import Envelope
+import OAuth
+import Secrets
+import Vault
+
+/// A browser that is somebody now.
+public struct SignedIn: Sendable {
+    public let person: PersonID
+    public let name: String
+    public let cookie: SecretText
+}
+
+extension Broker {
+    /// The session whose cookie this is, or nobody. An unknown cookie is ignored, never adopted (W-SESS-1).
+    public func session(cookie: String?, at now: Instant) throws -> OpenSlot? {
+        guard let cookie, let token = try? Token(parsing: cookie), token.kind == .session else { return nil }
+        guard let session = try store.read({ try $0.openSlot(token, at: now) }) else { return nil }
+        if now.milliseconds - session.lastUsedAt.milliseconds > 3_600_000 {
+            try store.write { try $0.touchSlot(session, at: now) }
+        }
+        return session
+    }
+
+    /// Makes a new person, once. Never signs anybody in whom the service knows already.
+    public func acceptInvitation(_ code: String, session: OpenSlot?, at now: Instant) throws -> SignedIn {
+        guard session == nil else { throw Refusal.notPermitted(.signedIn) }
+        guard let token = try? Token(parsing: code), token.kind == .invitation else { throw Refusal.invalidInvitation }
+        return try store.write { rows in
+            guard let vault = try rows.acceptInvitation(token, at: now) else { throw Refusal.invalidInvitation }
+            return try signIn(to: vault, rows, at: now)
+        }
+    }
+
+    /// A recovery code opens its vault from any browser, and counts as a fresh sign-in.
+    public func recover(_ code: String, replacing session: OpenSlot?, at now: Instant) throws -> SignedIn {
+        guard let token = try? Token(parsing: code), token.kind == .recovery,
+            let slot = try store.read({ try $0.openSlot(token, at: now) })
+        else { throw Refusal.invalidInvitation }
+        guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
+        return try store.write { rows in
+            if let session { _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session]) }
+            return try signIn(to: slot.vault, rows, at: now)
+        }
+    }
+
+    private func signIn(to vault: OpenVault, _ rows: Rows, at now: Instant) throws -> SignedIn {
+        let made = try rows.addSlot(.session, name: "Browser", to: vault, lifetime: .session, at: now)
+        guard let person = try rows.person(vault.person) else { throw Refusal.invalidInvitation }
+        try record(
+            AuditRecord(.signedIn, person: person.id, caller: made.id.text, callerKind: HolderKind.session.rawValue),
+            at: now)
+        return SignedIn(person: person.id, name: person.name, cookie: made.secret)
+    }
+
+    public func signOut(_ session: OpenSlot, at now: Instant) throws {
+        try record(
+            AuditRecord(.signedOut, person: session.person, caller: session.id.text, callerKind: "session"), at: now)
+        _ = try store.write { try $0.removeSlot(session.id, of: session.person, kinds: [.session]) }
+    }
+
+    /// Making a holder, or opening more to one, wants a person who has just shown that it is them. Somebody who has no
+    /// second way to show it yet is let through: the first recovery code or key must be possible.
+    private func requireFresh(_ session: OpenSlot, at now: Instant) throws {
+        guard now.milliseconds - session.signedInAt.milliseconds > 600_000 else { return }
+        guard try store.read({ try !$0.hasRecoveryCode(session.vault.id) }) else { throw Refusal.freshSignInRequired }
+    }
+
+    /// A new code; the one before ends.
+    public func makeRecoveryCode(_ session: OpenSlot, at now: Instant) throws -> SecretText {
+        try requireFresh(session, at: now)
+        try record(AuditRecord(.recoveryMade, person: session.person, caller: session.id.text), at: now)
+        return try store.write { rows in
+            try rows.removeSlots(of: .recovery, in: session.vault.id)
+            return try rows.addSlot(
+                .recovery, name: "Recovery code", to: session.vault, lifetime: .untilRevoked, at: now
+            ).secret
+        }
+    }
+
+    public func makeKey(name: String, session: OpenSlot, at now: Instant) throws -> (id: SlotID, key: SecretText) {
+        try requireFresh(session, at: now)
+        return try store.write { rows in
+            let made = try rows.addSlot(.apiKey, name: name, to: session.vault, lifetime: .untilRevoked, at: now)
+            try record(
+                AuditRecord(.keyMade, person: session.person, caller: made.id.text, callerKind: "api-key"), at: now)
+            return (made.id, made.secret)
+        }
+    }
+
+    public func removeHolder(_ id: SlotID, kinds: [HolderKind], session: OpenSlot, at now: Instant) throws {
+        try record(AuditRecord(.keyRemoved, person: session.person, caller: id.text), at: now)
+        guard try store.write({ try $0.removeSlot(id, of: session.person, kinds: kinds) }) else { throw Refusal.notFound }
+    }
+
+    /// A person's own plugin: it may ask them only.
+    public func makePlugin(name: String, session: OpenSlot, at now: Instant) throws -> (id: PluginID, key: SecretText) {
+        try requireFresh(session, at: now)
+        do {
+            return try store.write { rows in
+                let made = try rows.addPlugin(name: name, owner: session.person, at: now)
+                try record(
+                    AuditRecord(.keyMade, person: session.person, caller: made.id.text, callerKind: "plugin"), at: now)
+                return (made.id, made.secret)
+            }
+        } catch VaultError.nameTaken {
+            throw Refusal.nameTaken
+        }
+    }
+
+    public func setBackground(_ on: Bool, of id: ConnectionID, session: OpenSlot, at now: Instant) throws {
+        guard let connection = try store.read({ try $0.connection(id) }), connection.person == session.person,
+            connection.vault == session.vault.id
+        else { throw Refusal.notFound }
+        guard connection.background != on else { return }
+        if on { try requireFresh(session, at: now) }
+        try record(
+            AuditRecord(
+                on ? .backgroundOn : .backgroundOff, person: session.person, provider: connection.provider.json,
+                connection: id), at: now)
+        if on {
+            try store.write { try $0.switchBackgroundOn(connection, with: session.vault) }
+        } else {
+            // Whoever has a copy made while it was on keeps what is in it; nothing made from now on opens with that key.
+            try rekey(connection, background: false, session: session)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import Encoding
+import Envelope
+import OAuth
+import Providers
+import Secrets
+import Vault
+
+/// What a vend hands out, while it lasts: the token lies in wiped memory and is written from there to the answer.
+public struct VendedToken {
+    public let accessToken: UnsafeRawBufferPointer
+    public let expiresIn: Int64?
+    public let validUntil: Instant?
+    public let scopes: ScopeSet
+    public let provider: ProviderID
+    public let connection: ConnectionID
+    public let account: UnsafeRawBufferPointer
+    public let refreshed: Bool
+}
+
+extension Broker {
+    /// The main story: who calls, what they may reach, is it fresh, on record, handed out. Anything else is a refusal
+    /// or a step to the keeper, after which the story begins again with the row as it is then.
+    public func vend<Answer>(
+        _ request: VendRequest, with token: borrowing Token, refreshed: Bool = false, at now: Instant,
+        render: @escaping @Sendable (borrowing VendedToken) -> Answer
+    ) throws -> Step<Answer> {
+        let person = request.userID.flatMap { PersonID(parsing: $0) }
+        let row = try vendStatement.find(
+            slot: token.id, isPlugin: token.kind == .plugin, provider: request.provider.json, person: person)
+        guard HolderKind(token.kind) != nil else {
+            throw token.kind == .access ? Refusal.notPermitted(.agentClient) : Refusal.invalidToken
+        }
+        guard let row, let caller = try store.read({ try $0.open(row, with: token, at: now) }) else {
+            throw Refusal.invalidToken
+        }
+        let owner = try authorize(caller, asking: request.userID, person: person)
+        let provider = try self.provider(request.provider)
+        switch try choose(row.candidates, for: request, provider: provider, caller: caller, at: now) {
+        case .unmet(let need):
+            throw try refusal(for: need, request, of: owner, provider: provider, caller: caller, at: now)
+        case .one(let candidate):
+            return try hand(
+                candidate, for: request, provider: provider, caller: caller, refreshed: refreshed,
+                token: token, at: now, render: render)
+        }
+    }
+
+    /// `userId` selects, it never authorizes (V-1).
+    func authorize(_ caller: OpenCaller, asking userID: String?, person: PersonID?) throws -> PersonID {
+        switch caller {
+        case .holder(let slot):
+            guard userID == nil || person == slot.person else { throw Refusal.ownerMismatch }
+            return slot.person
+        case .plugin(let plugin):
+            guard userID != nil else { throw Refusal.invalidRequest([MemberError("userId", "the id of the person")]) }
+            if let owner = plugin.owner {
+                guard person == owner else { throw Refusal.ownerMismatch }
+            }
+            guard let person else { throw Refusal.notPermitted(.unknownPerson) }
+            return person
+        }
+    }
+
+    private func hand<Answer>(
+        _ candidate: VendCandidate, for request: VendRequest, provider: Provider, caller: OpenCaller, refreshed: Bool,
+        token: borrowing Token, at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+    ) throws -> Step<Answer> {
+        let (key, wasSealed) = try store.read { try $0.openKey(of: candidate, for: caller) }
+        if wasSealed { try store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
+
+        if !refreshed, candidate.needsRefresh(minTTL: request.minTTL, at: now) {
+            guard provider.isConfigured else { throw Refusal.providerNotConfigured(provider.name) }
+            keeper.hold(candidate.id, candidate.generation, key)
+            let secret = try token.text()
+            return .refresh(candidate.id, generation: candidate.generation) { broker, answer in
+                try broker.vend(
+                    request, afterRefresh: answer, of: candidate, with: secret, provider: provider, render: render)
+            }
+        }
+        if let expiry = candidate.expiresAt, expiry <= now {
+            throw refreshed ? Refusal.refreshInProgress : Refusal.providerUnavailable(retryAfter: 5)
+        }
+        return .done(
+            try withCredential(of: candidate, provider: provider.id, key) { buffer in
+                let view = try CredentialView(buffer)
+                try record(
+                    AuditRecord(
+                        .vended, person: candidate.person, provider: provider.id.json, connection: candidate.id,
+                        caller: caller.text, callerKind: caller.kind.rawValue, scopes: candidate.scopes.text,
+                        claim: try ActivityClaim.seal(
+                            reason: request.reason, tool: request.tool, logKey: view.logKey, connection: candidate.id,
+                            random)), at: now)
+                if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key) }
+                let validUntil = candidate.validUntil(provider)
+                return render(
+                    VendedToken(
+                        accessToken: view.accessToken, expiresIn: validUntil.map { max(0, now.seconds(until: $0)) },
+                        validUntil: validUntil, scopes: candidate.scopes, provider: provider.id,
+                        connection: candidate.id, account: view.accountLabel, refreshed: refreshed))
+            })
+    }
+
+    private func withCredential<R>(
+        of candidate: VendCandidate, provider: ProviderID, _ key: ConnectionKey,
+        _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        try store.read { rows in
+            let opened = try rows.openCredential(of: candidate, provider: provider, with: key)
+            return try opened.withUnsafeBytes(body)
+        }
+    }
+
+    /// Back from the keeper, on whichever thread: the row is read again with the caller's key.
+    private func vend<Answer>(
+        _ request: VendRequest, afterRefresh answer: RefreshAnswer, of candidate: VendCandidate,
+        with secret: SecretText, provider: Provider, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+    ) throws -> Step<Answer> {
+        let now = Instant.now()
+        let stillValid = candidate.expiresAt.map { $0 > now } ?? true
+        switch answer {
+        case .refreshed, .reauthorize: break
+        // A failed refresh leaves a token that is still valid usable until its end (A-REF-6).
+        case .retryLater(let seconds):
+            if !stillValid { throw Refusal.providerUnavailable(retryAfter: max(1, seconds)) }
+        case .misconfigured:
+            if !stillValid { throw Refusal.providerMisconfigured(provider.name) }
+        case .unavailable:
+            if !stillValid { throw Refusal.refreshInProgress }
+        }
+        let token = try secret.withUnsafeBytes { try Token(parsing: $0) }
+        return try vend(request, with: token, refreshed: true, at: now, render: render)
+    }
+}
+
+extension VendCandidate {
+    /// A token with less than `minTTL` left is refreshed first, unless less than half of its life has passed: then a
+    /// refresh would give no more than it has.
+    func needsRefresh(minTTL: Int64, at now: Instant) -> Bool {
+        guard refreshable, let expiresAt else { return false }
+        let left = expiresAt.milliseconds - now.milliseconds
+        guard left < minTTL * 1000 else { return false }
+        return left <= 0 || now.milliseconds - obtainedAt.milliseconds >= left
+    }
+
+    /// The earlier of expiry and a planned refresh that would kill the token.
+    func validUntil(_ provider: Provider) -> Instant? {
+        guard provider.refresh.oldAccessDies, refreshable, let planned = nextRefreshAt else { return expiresAt }
+        return expiresAt.map { min($0, planned) } ?? planned
+    }
+}

@@ -1,0 +1,120 @@
+import Encoding
+import OAuth
+
+/// `POST /api/tokens/vend` (api.md "Vending"), no raw strings left but the caller's claims.
+public struct VendRequest: Sendable {
+    public let userID: String?
+    public let provider: ProviderID
+    public let scopes: ScopeSet
+    public let account: String?
+    /// Seconds that must remain, 0…3600.
+    public let minTTL: Int64
+    public let reason: String
+    public let tool: String
+
+    public init(
+        userID: String?, provider: ProviderID, scopes: ScopeSet, account: String? = nil, minTTL: Int64 = 60,
+        reason: String = "", tool: String = ""
+    ) {
+        (self.userID, self.provider, self.scopes, self.account) = (userID, provider, scopes, account)
+        (self.minTTL, self.reason, self.tool) = (minTTL, reason, tool)
+    }
+
+    private enum Member: String {
+        case userId, provider, scopes, account, minTTL, reason, tool
+
+        var expected: String {
+            switch self {
+            case .userId: "a user id"
+            case .provider: "a provider as bridge or owner/bridge"
+            case .scopes: "an array of at most 200 RFC 6749 scope tokens"
+            case .account: "a connection id, label or account name of 1 to 256 characters"
+            case .minTTL: "a whole number of seconds from 0 to 3600"
+            case .reason: "a string of at most 256 characters"
+            case .tool: "a string of at most 64 characters"
+            }
+        }
+    }
+
+    public init(parsing body: UnsafeRawBufferPointer) throws(Refusal) {
+        var seen: Set<String> = []
+        var wrong: [MemberError] = []
+        var userID: String?
+        var provider: ProviderID?
+        var scopes = ScopeSet.empty
+        var account: String?
+        var minTTL: Int64 = 60
+        var reason = ""
+        var tool = ""
+        do {
+            try JSONReader.object(body) { (name, value) throws(JSONError) in
+                guard seen.insert(name).inserted else {
+                    wrong.append(MemberError(name, "at most one member of this name"))
+                    return
+                }
+                guard let member = Member(rawValue: name) else {
+                    wrong.append(MemberError(name.count <= 64 ? name : "a long name", "no member of this name"))
+                    return
+                }
+                guard try value.fits(member == .scopes ? .array : member == .minTTL ? .number : .string) else {
+                    wrong.append(MemberError(name, member.expected))
+                    return
+                }
+                var fits = true
+                switch member {
+                case .userId:
+                    userID = try value.string()
+                    fits = (1...64).contains(userID?.utf8.count ?? 0)
+                case .provider:
+                    provider = try? ProviderID(parsing: try value.string())
+                    fits = provider != nil
+                case .scopes:
+                    var names: [String] = []
+                    try value.array { (element) throws(JSONError) in
+                        if try element.fits(.string) { names.append(try element.string()) } else { fits = false }
+                    }
+                    do { scopes = try ScopeSet(tokens: names) } catch { fits = false }
+                case .account:
+                    account = try value.string()
+                    fits = (1...256).contains(account?.count ?? 0)
+                case .minTTL:
+                    minTTL = (try? value.integer()) ?? -1
+                    fits = (0...3600).contains(minTTL)
+                case .reason:
+                    reason = try value.string()
+                    fits = reason.count <= 256
+                case .tool:
+                    tool = try value.string()
+                    fits = tool.count <= 64
+                }
+                if !fits { wrong.append(MemberError(name, member.expected)) }
+            }
+        } catch {
+            throw .invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])
+        }
+        guard wrong.isEmpty else { throw .invalidRequest(wrong) }
+        guard let provider else { throw .invalidRequest([MemberError("provider", Member.provider.expected)]) }
+        self.init(
+            userID: userID, provider: provider, scopes: scopes, account: account, minTTL: minTTL,
+            reason: reason.withoutControls, tool: tool.withoutControls)
+    }
+}
+
+extension JSONReader {
+    /// Whether the next value is of this kind, without taking it: one that is left alone is checked and skipped.
+    func fits(_ expected: JSONKind) throws(JSONError) -> Bool { try kind == expected }
+}
+
+extension String {
+    /// Text of a caller that a person will read: no control characters and no bidirectional overrides that could make
+    /// it read differently from what it is.
+    public var withoutControls: String {
+        let unwanted: (Unicode.Scalar) -> Bool = { scalar in
+            scalar.properties.generalCategory == .control
+                || (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
+                || scalar.value == 0x200E || scalar.value == 0x200F || scalar.value == 0x061C
+        }
+        guard unicodeScalars.contains(where: unwanted) else { return self }
+        return String(String.UnicodeScalarView(unicodeScalars.filter { !unwanted($0) }))
+    }
+}
