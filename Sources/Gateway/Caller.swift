@@ -1,0 +1,81 @@
+import Broker
+import Encoding
+import Envelope
+import FastCGI
+import Settings
+import Vault
+
+/// Who is asking: from headers to a value, once.
+enum Caller {
+    case browser(OpenSlot)
+    case bearer(OpenSlot)
+    case plugin(OpenPlugin)
+    case nobody
+}
+
+extension Gateway {
+    static let cookieName = "__Host-toolshed"
+
+    /// A Bearer wins over a cookie; a Bearer that is no good is refused, never passed over.
+    func caller(_ exchange: Exchange, at now: Instant) throws -> Caller {
+        guard let header = exchange.parameter("HTTP_AUTHORIZATION") else {
+            return try browser(exchange, at: now).map(Caller.browser) ?? .nobody
+        }
+        guard header.count > 7, header.prefix(7).lowercased() == "bearer ",
+            let token = try? Token(parsing: String(header.dropFirst(7)))
+        else { throw Refusal.invalidToken }
+        switch token.kind {
+        case .plugin:
+            guard let plugin = try broker.store.read({ try $0.openPlugin(token) }) else { throw Refusal.invalidToken }
+            return .plugin(plugin)
+        case .apiKey, .cli:
+            guard let slot = try broker.store.read({ try $0.openSlot(token, at: now) }) else { throw Refusal.invalidToken }
+            return .bearer(slot)
+        case .access, .refresh: throw Refusal.notPermitted(.agentClient)
+        case .session, .invitation, .recovery: throw Refusal.invalidToken
+        }
+    }
+
+    /// The session of the cookie, if any. Two cookies of the name are none.
+    func browser(_ exchange: Exchange, at now: Instant) throws -> OpenSlot? {
+        try broker.session(cookie: cookies(exchange)[Self.cookieName], at: now)
+    }
+
+    func cookies(_ exchange: Exchange) -> [String: String] {
+        let pairs = (exchange.parameter("HTTP_COOKIE") ?? "").split(separator: ";").compactMap { pair -> (String, String)? in
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else { return nil }
+            return (String(parts[0].drop { $0 == " " }), String(parts[1]))
+        }
+        return Dictionary(grouping: pairs, by: \.0).compactMapValues { $0.count == 1 ? $0[0].1 : nil }
+    }
+
+    /// W-CSRF-1, for everything that a cookie authenticates or makes.
+    func requireSameOrigin(_ exchange: Exchange) throws {
+        if let site = exchange.parameter("HTTP_SEC_FETCH_SITE") {
+            guard site == "same-origin" else { throw Refusal.crossSite }
+        } else {
+            guard exchange.parameter("HTTP_ORIGIN") == settings.origin else { throw Refusal.crossSite }
+        }
+    }
+
+    /// A person's decision: cookie only, from our own page.
+    func person(deciding exchange: Exchange, at now: Instant) throws -> OpenSlot {
+        guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
+        try requireSameOrigin(exchange)
+        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        return session
+    }
+
+    /// Reading and taking away: the person's browser, or a key of their vault.
+    func holder(_ exchange: Exchange, at now: Instant) throws -> OpenSlot {
+        switch try caller(exchange, at: now) {
+        case .browser(let slot):
+            if exchange.method != .get && exchange.method != .head { try requireSameOrigin(exchange) }
+            return slot
+        case .bearer(let slot): return slot
+        case .plugin: throw Refusal.notPermitted(.otherCaller)
+        case .nobody: throw Refusal.notSignedIn
+        }
+    }
+}

@@ -1,0 +1,104 @@
+import Broker
+import Encoding
+import FastCGI
+import Settings
+import OAuth
+import Vault
+
+extension Gateway {
+    func consentPage(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let query = try Query(exchange)
+        let scopes = (try query["scope"] ?? "").split { $0 == " " || $0 == "," }.map(String.init)
+        let link = try ConnectLink(
+            owner: query["owner"], bridge: query["bridge"], scopes: scopes, request: query["request"])
+        guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
+        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        let (document, digest, formToken) = try broker.consentDocument(for: link, session: session, at: now)
+        return .done(.json { $0.consent(document, digest: digest, formToken: formToken) })
+    }
+
+    func decide(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let members = try Members(
+            parsing: exchange,
+            known: ["digest", "decision", "owner", "bridge", "scopes", "request", "alsoFor", "formToken"])
+        let link = try ConnectLink(
+            owner: members.optionalText("owner"), bridge: members.text("bridge"), scopes: members.texts("scopes"),
+            request: members.optionalText("request"))
+        let decision = Decision(
+            verdict: try members.choice("decision", Decision.Verdict.self), digest: try members.text("digest"),
+            link: link, alsoFor: try members.texts("alsoFor"), formToken: try members.text("formToken"))
+        let location = try broker.decide(decision, session: session, at: now)
+        return .done(.json { $0.object { $0.member("location", location) } })
+    }
+
+    func outcome(_ exchange: Exchange, _ id: OutcomeID, _ now: Instant) throws -> Step<Reply> {
+        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        let document = try broker.outcome(id, session: session, at: now)
+        return .done(.json { $0.outcome(document, settings.catalogue) })
+    }
+
+    func settle(_ exchange: Exchange, _ id: OutcomeID, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let members = try Members(parsing: exchange, known: ["decision", "formToken"])
+        let decision = try members.choice("decision", OutcomeDecision.self)
+        let settled = try broker.settle(
+            id, decision, formToken: try members.text("formToken"), session: session, at: now)
+        return try settled.then(broker) { broker, document in
+            .done(.json { $0.outcome(document, broker.settings.catalogue) })
+        }
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func consent(_ document: ConsentDocument, digest: String, formToken: String) {
+        object { writer in
+            writer.member("status", document.isFinished ? "finished" : "ready")
+            writer.member("digest", digest)
+            writer.member("signedInAs", document.signedInAs)
+            writer.key("provider")
+            writer.object {
+                $0.member("id", document.provider.id)
+                $0.member("name", document.provider.name)
+            }
+            writer.member("owner", document.owner)
+            writer.member("account", document.account)
+            writer.key("requester")
+            if let requester = document.requester {
+                writer.object {
+                    $0.member("name", requester.name)
+                    $0.member("kind", requester.kind)
+                    $0.member("addedBy", requester.addedBy)
+                }
+            } else {
+                writer.null()
+            }
+            writer.member("reason", document.reason)
+            writer.member("tool", document.tool)
+            writer.member("matchCode", document.matchCode)
+            writer.member("askedAt", document.askedAt)
+            writer.array("scopes", document.scopes) {
+                $0.scope($1)
+                $0.member("state", $1.isNew ? "new" : "granted")
+                $0.member("optional", false)
+            }
+            writer.array("alsoIncludes", document.alsoIncludes) { $0.scope($1) }
+            writer.array("others", document.others) {
+                $0.member("id", $1.id)
+                $0.member("name", $1.name)
+                $0.member("kind", $1.kind)
+                $0.member("ticked", $1.ticked)
+                $0.member("locked", $1.locked)
+            }
+            writer.member("needsProvider", document.needsProvider)
+            writer.member("formToken", formToken)
+            if let expiresIn = document.expiresIn { writer.member("expiresIn", expiresIn) }
+        }
+    }
+
+    private mutating func scope(_ line: ConsentDocument.ScopeLine) {
+        member("scope", line.scope)
+        member("text", line.text)
+        member("risk", line.risk)
+    }
+}

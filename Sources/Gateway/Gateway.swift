@@ -1,0 +1,92 @@
+import Broker
+import Encoding
+import FastCGI
+import Logging
+import OAuth
+import ProviderHTTP
+import Settings
+import Vault
+
+/// Goes on with a request that was set aside, on whichever thread takes it up.
+public typealias Resumption = @Sendable (Broker) throws -> Step<Reply>
+
+/// Routes to flows to answers, on one thread.
+public final class Gateway {
+    let broker: Broker
+    let settings: Settings
+    let pool: Pool<Resumption>
+    private let network: Network
+    private let log: Logger
+
+    /// How a step leaves this process; the answer comes back through the pool.
+    public struct Network: Sendable {
+        public typealias Send = @Sendable (ProviderCall, @escaping @Sendable (Result<ProviderReply, TransportFailure>) -> Void) -> Void
+        public typealias Refresh = @Sendable (ConnectionID, Int64, @escaping @Sendable (RefreshAnswer) -> Void) -> Void
+
+        let send: Send
+        let refresh: Refresh
+
+        public init(send: @escaping Send, refresh: @escaping Refresh) { (self.send, self.refresh) = (send, refresh) }
+    }
+
+    public init(broker: Broker, pool: Pool<Resumption>, network: Network, log: Logger) {
+        self.broker = broker
+        self.settings = broker.settings
+        self.pool = pool
+        self.network = network
+        self.log = log
+    }
+
+    public var handler: Handler<Resumption> {
+        Handler(
+            respond: { [self] in respond($0) },
+            resume: { [self] exchange, resumption in
+                run(exchange) { try resumption(broker) }
+            })
+    }
+
+    func respond(_ exchange: Exchange) -> Verdict {
+        if exchange.pathIs("/api/tokens/vend"), exchange.method == .post {
+            return run(exchange) { try vend(exchange) }
+        }
+        return run(exchange) { try route(exchange) }
+    }
+
+    /// Answers, or sets aside and comes back. Every error of a flow ends here, in the one table.
+    private func run(_ exchange: Exchange, _ flow: () throws -> Step<Reply>) -> Verdict {
+        do {
+            switch try flow() {
+            case .done(let reply):
+                reply.send(on: exchange)
+                return .answered
+            case .send(let call, let next):
+                let late: Resumption = { try next($0, .failure(.lost("deadline"))) }
+                guard let ticket = pool.setAside(exchange, otherwise: late) else {
+                    throw Refusal.providerUnavailable(retryAfter: 2)
+                }
+                network.send(call) { [pool] result in _ = pool.resume(ticket) { try next($0, result) } }
+                return .setAside
+            case .refresh(let connection, let generation, let next):
+                let late: Resumption = { try next($0, .unavailable) }
+                guard let ticket = pool.setAside(exchange, otherwise: late) else { throw Refusal.refreshInProgress }
+                network.refresh(connection, generation) { [pool] answer in _ = pool.resume(ticket) { try next($0, answer) } }
+                return .setAside
+            }
+        } catch {
+            let problem = Problem(error)
+            if problem.status >= 500, !(error is Refusal) {
+                log.error("request failed", metadata: ["error": "\(type(of: error))", "kind": "\(describe(error))"])
+            }
+            problem.reply.send(on: exchange)
+            return .answered
+        }
+    }
+
+    /// Our own error values hold codes, never rows or secrets; anything else is named by its type only.
+    private func describe(_ error: any Error) -> String {
+        switch error {
+        case let error as VaultError: "\(error)"
+        default: Store.storageCode(of: error).map { "sqlite \($0)" } ?? "unexpected"
+        }
+    }
+}

@@ -1,0 +1,36 @@
+import Broker
+import FastCGI
+import Glibc
+import Vault
+
+extension Gateway {
+    func healthy() -> Step<Reply> { .done(Self.text("ok\n")) }
+
+    /// Database and keys answer; the keeper was reached not long ago.
+    func ready() throws -> Step<Reply> {
+        _ = try broker.store.read { try $0.allPlugins() }
+        return .done(Self.text("ready\n"))
+    }
+
+    /// Prometheus text exposition format. Counts of this worker; nginx answers loopback only.
+    func metrics() -> Step<Reply> {
+        let status = pool.status
+        let lines: [(String, Int)] = [
+            ("toolshed_worker_connections_accepted_total", Int(status.accepted)),
+            ("toolshed_worker_requests_answered_total", Int(status.answered)),
+            ("toolshed_worker_records_malformed_total", Int(status.malformed)),
+            ("toolshed_worker_peers_refused_total", Int(status.foreign)),
+            ("toolshed_worker_connections_open", status.open),
+            ("toolshed_worker_threads", status.threads),
+            ("toolshed_worker_threads_busy", status.busyThreads),
+            ("toolshed_worker_requests_set_aside", status.setAside),
+        ]
+        return .done(Self.text(lines.map { "\($0.0){pid=\"\(getpid())\"} \($0.1)\n" }.joined()))
+    }
+
+    private static func text(_ text: String) -> Reply {
+        Reply(
+            status: 200, headers: [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")],
+            body: Array(text.utf8))
+    }
+}

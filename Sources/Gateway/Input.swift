@@ -1,0 +1,142 @@
+import Broker
+import Encoding
+import FastCGI
+import OAuth
+
+/// A JSON object of known members, read strictly: every wrong member is named with what was expected.
+struct Members {
+    private enum Value {
+        case text(String)
+        case texts([String])
+        case flag(Bool)
+        case null
+        case other
+    }
+
+    private var values: [String: Value] = [:]
+    private var errors: [MemberError] = []
+
+    /// `known`: every member that may occur. Duplicates and unknown members are errors (api.md "Vending").
+    init(parsing exchange: Exchange, known: Set<String>) throws {
+        guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
+        let type = exchange.parameter("CONTENT_TYPE") ?? ""
+        guard type.split(separator: ";").first?.lowercased() == "application/json" else {
+            throw RouteRefusal.unsupportedMediaType
+        }
+        do {
+            try exchange.withBody { body throws(JSONError) in
+                try JSONReader.object(body) { (name, reader) throws(JSONError) in
+                    guard known.contains(name) else {
+                        errors.append(MemberError(name.count <= 64 ? name : "a long name", "no member of this name"))
+                        return
+                    }
+                    guard values[name] == nil else {
+                        errors.append(MemberError(name, "at most one member of this name"))
+                        return
+                    }
+                    values[name] = try Self.read(&reader)
+                }
+            }
+        } catch is JSONError {
+            throw Refusal.invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])
+        }
+        guard errors.isEmpty else { throw Refusal.invalidRequest(errors) }
+    }
+
+    private static func read(_ reader: inout JSONReader) throws(JSONError) -> Value {
+        switch try reader.kind {
+        case .string: return .text(try reader.string())
+        case .bool: return .flag(try reader.bool())
+        case .null:
+            try reader.null()
+            return .null
+        case .array:
+            var texts: [String] = []
+            var isTexts = true
+            try reader.array { (element) throws(JSONError) in
+                if try element.kind == .string { texts.append(try element.string()) } else { isTexts = false }
+            }
+            return isTexts ? .texts(texts) : .other
+        case .number, .object:
+            try reader.skip()
+            return .other
+        }
+    }
+
+    func text(_ name: String, limit: Int = 256) throws -> String {
+        guard let text = try optionalText(name, limit: limit) else {
+            throw Refusal.invalidRequest([MemberError(name, "a string of 1 to \(limit) characters")])
+        }
+        return text
+    }
+
+    func optionalText(_ name: String, limit: Int = 256) throws -> String? {
+        switch values[name] {
+        case nil, .null: return nil
+        case .text(let text) where (1...limit).contains(text.count): return text
+        default: throw Refusal.invalidRequest([MemberError(name, "a string of 1 to \(limit) characters")])
+        }
+    }
+
+    func texts(_ name: String) throws -> [String] {
+        switch values[name] {
+        case nil, .null: return []
+        case .texts(let texts) where texts.count <= 200: return texts
+        default: throw Refusal.invalidRequest([MemberError(name, "an array of at most 200 strings")])
+        }
+    }
+
+    func flag(_ name: String) throws -> Bool? {
+        switch values[name] {
+        case nil: return nil
+        case .flag(let flag): return flag
+        default: throw Refusal.invalidRequest([MemberError(name, "true or false")])
+        }
+    }
+
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _ name: String, _: Choice.Type
+    ) throws -> Choice where Choice.RawValue == String {
+        guard case .text(let text) = values[name], let choice = Choice(rawValue: text) else {
+            let choices = Choice.allCases.map(\.rawValue).joined(separator: " or ")
+            throw Refusal.invalidRequest([MemberError(name, choices)])
+        }
+        return choice
+    }
+}
+
+/// A query in which no parameter that we read occurs twice (RFC 6749 §3.1).
+struct Query {
+    private let fields: [(name: String, value: String)]
+
+    init(_ exchange: Exchange) throws {
+        do {
+            fields = try Form.parse(exchange.query)
+        } catch {
+            throw Refusal.invalidRequest([MemberError("query", "application/x-www-form-urlencoded in UTF-8")])
+        }
+    }
+
+    subscript(_ name: String) -> String? {
+        get throws {
+            let values = fields.filter { $0.name == name }
+            guard values.count <= 1 else { throw Refusal.invalidRequest([MemberError(name, "at most one such parameter")]) }
+            return values.first.flatMap { $0.value.isEmpty ? nil : $0.value }
+        }
+    }
+}
+
+extension ConnectLink {
+    /// `owner`, `bridge`, `scope`, `request` as in the link; scopes are compared as sets.
+    init(owner: String?, bridge: String?, scopes: [String], request: String?) throws {
+        guard let bridge, let provider = try? ProviderID(owner: owner ?? ProviderID.builtInOwner, bridge: bridge) else {
+            throw Refusal.invalidRequest([MemberError("bridge", "the name of a provider, and of its owner")])
+        }
+        guard scopes.reduce(0, { $0 + $1.utf8.count + 1 }) <= 1024, let set = try? ScopeSet(tokens: scopes) else {
+            throw Refusal.invalidRequest([MemberError("scope", "RFC 6749 scope tokens, together at most 1 KiB")])
+        }
+        let id = request.map { RequestID(parsing: $0) }
+        if case .some(.none) = id { throw Refusal.notFound }
+        self.init(provider: provider, scopes: set, request: id ?? nil)
+    }
+}

@@ -1,0 +1,83 @@
+import Encoding
+import FastCGI
+import Secrets
+
+/// An answer before it is on the wire.
+public struct Reply: Sendable {
+    var status: Int
+    var headers: [(String, String)]
+    var body: [UInt8]
+    /// Holds a secret: overwritten after it was sent.
+    var isSecret = false
+
+    static func json(_ status: Int = 200, secret: Bool = false, _ write: (inout JSONWriter) throws -> Void) rethrows -> Reply {
+        var writer = JSONWriter()
+        try write(&writer)
+        return Reply(
+            status: status, headers: [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
+            body: writer.bytes, isSecret: secret)
+    }
+
+    static let noContent = Reply(status: 204, headers: [("Cache-Control", "no-store")], body: [])
+
+    /// 303 (RFC 9110 §15.4.4): whatever the method was, the next one is a GET.
+    static func seeOther(_ location: String, headers: [(String, String)] = []) -> Reply {
+        Reply(
+            status: 303,
+            headers: [("Location", location), ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")] + headers,
+            body: [])
+    }
+
+    consuming func send(on exchange: Exchange) {
+        exchange.respond(status: status, headers: headers, body: body)
+        if isSecret { wipe(&body) }
+    }
+}
+
+extension JSONWriter {
+    mutating func member(_ name: StaticString, _ value: String) {
+        key(name)
+        string(value)
+    }
+
+    mutating func member(_ name: StaticString, _ value: String?) {
+        key(name)
+        if let value { string(value) } else { null() }
+    }
+
+    mutating func member(_ name: StaticString, _ value: Bool) {
+        key(name)
+        bool(value)
+    }
+
+    mutating func member(_ name: StaticString, _ value: Int64) {
+        key(name)
+        integer(value)
+    }
+
+    mutating func member(_ name: StaticString, _ values: [String]) {
+        key(name)
+        strings(values)
+    }
+
+    mutating func member(_ name: StaticString, _ at: Instant?) { member(name, at?.rfc3339) }
+
+    mutating func object(_ body: (inout JSONWriter) throws -> Void) rethrows {
+        beginObject()
+        try body(&self)
+        endObject()
+    }
+
+    mutating func array<Element>(
+        _ name: StaticString, _ elements: some Sequence<Element>, _ body: (inout JSONWriter, Element) throws -> Void
+    ) rethrows {
+        key(name)
+        beginArray()
+        for element in elements {
+            beginObject()
+            try body(&self, element)
+            endObject()
+        }
+        endArray()
+    }
+}

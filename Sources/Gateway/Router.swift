@@ -1,0 +1,79 @@
+import Broker
+import Encoding
+import FastCGI
+import OAuth
+import Vault
+
+extension Gateway {
+    /// The whole table: a path, its methods, where it goes. `DOCUMENT_URI` is nginx's own reading of the path.
+    func route(_ exchange: Exchange) throws -> Step<Reply> {
+        let now = Instant.now()
+        let path = exchange.path
+        switch path {
+        case "/api/tokens/vend": return try only(exchange, "POST", [:])
+        case "/api/connect":
+            return try only(exchange, "GET, POST", [.get: { try self.consentPage($0, now) }, .post: { try self.decide($0, now) }])
+        case "/api/sign-in/invitation":
+            return try only(exchange, "POST", [.post: { try self.acceptInvitation($0, now) }])
+        case "/api/sign-in/recovery": return try only(exchange, "POST", [.post: { try self.recover($0, now) }])
+        case "/api/sign-out": return try only(exchange, "POST", [.post: { try self.signOut($0, now) }])
+        case "/api/me": return try only(exchange, "GET", [.get: { try self.me($0, now) }])
+        case "/api/providers": return try only(exchange, "GET", [.get: { try self.providers($0, now) }])
+        case "/api/connections": return try only(exchange, "GET", [.get: { try self.connections($0, now) }])
+        case "/api/sessions": return try only(exchange, "GET", [.get: { try self.sessions($0, now) }])
+        case "/api/keys":
+            return try only(exchange, "GET, POST", [.get: { try self.keys($0, now) }, .post: { try self.makeKey($0, now) }])
+        case "/api/plugins":
+            return try only(
+                exchange, "GET, POST", [.get: { try self.plugins($0, now) }, .post: { try self.makePlugin($0, now) }])
+        case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
+        case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])
+        case "/healthz": return try only(exchange, "GET", [.get: { _ in self.healthy() }])
+        case "/readyz": return try only(exchange, "GET", [.get: { _ in try self.ready() }])
+        case "/metrics": return try only(exchange, "GET", [.get: { _ in self.metrics() }])
+        default: return try routeWithParts(exchange, path.split(separator: "/").map(String.init), now)
+        }
+    }
+
+    private func routeWithParts(_ exchange: Exchange, _ parts: [String], _ now: Instant) throws -> Step<Reply> {
+        switch (parts.count, parts.first ?? "", parts.dropFirst().first ?? "") {
+        case (4, "api", "auth"):
+            guard let provider = try? ProviderID(path: parts[2]) else { throw Refusal.unknownProvider }
+            switch parts[3] {
+            case "login": return try only(exchange, "GET", [.get: { try self.login($0, provider, now) }])
+            case "callback": return try only(exchange, "GET", [.get: { try self.callback($0, provider, now) }])
+            default: throw Refusal.notFound
+            }
+        case (3, "api", "requests"):
+            guard let id = RequestID(parsing: parts[2]) else { throw Refusal.notFound }
+            return try only(
+                exchange, "GET, DELETE",
+                [.get: { try self.requestStatus($0, id, now) }, .delete: { try self.cancelRequest($0, id, now) }])
+        case (3, "api", "outcomes"):
+            guard let id = OutcomeID(parsing: parts[2]) else { throw Refusal.notFound }
+            return try only(
+                exchange, "GET, POST", [.get: { try self.outcome($0, id, now) }, .post: { try self.settle($0, id, now) }])
+        case (3, "api", "connections"):
+            guard let id = ConnectionID(parsing: parts[2]) else { throw Refusal.notFound }
+            return try only(
+                exchange, "PATCH, DELETE",
+                [.patch: { try self.change($0, id, now) }, .delete: { try self.removeConnection($0, id, now) }])
+        case (3, "api", "sessions"), (3, "api", "keys"):
+            guard let id = SlotID(parsing: parts[2]) else { throw Refusal.notFound }
+            let kinds: [HolderKind] = parts[1] == "keys" ? [.apiKey] : [.session]
+            return try only(exchange, "DELETE", [.delete: { try self.removeHolder($0, id, kinds, now) }])
+        case (3, "api", "plugins"):
+            guard let id = PluginID(parsing: parts[2]) else { throw Refusal.notFound }
+            return try only(exchange, "DELETE", [.delete: { try self.withdraw($0, id, now) }])
+        default: throw Refusal.notFound
+        }
+    }
+
+    private func only(
+        _ exchange: Exchange, _ allowed: String, _ methods: [Method: (Exchange) throws -> Step<Reply>]
+    ) throws -> Step<Reply> {
+        let method: Method = exchange.method == .head ? .get : exchange.method
+        guard let flow = methods[method] else { throw RouteRefusal.methodNotAllowed(allowed) }
+        return try flow(exchange)
+    }
+}

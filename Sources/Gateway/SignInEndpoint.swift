@@ -1,0 +1,74 @@
+import Broker
+import Encoding
+import FastCGI
+import Secrets
+import Vault
+
+extension Gateway {
+    func acceptInvitation(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        // No cookie yet, but a sign-in that another site started would be somebody else's session (W-LOGIN-1).
+        try requireSameOrigin(exchange)
+        let members = try Members(parsing: exchange, known: ["code"])
+        let session = try browser(exchange, at: now)
+        return .done(welcome(try broker.acceptInvitation(members.text("code"), session: session, at: now)))
+    }
+
+    func recover(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        try requireSameOrigin(exchange)
+        let members = try Members(parsing: exchange, known: ["code"])
+        let session = try browser(exchange, at: now)
+        return .done(welcome(try broker.recover(members.text("code"), replacing: session, at: now)))
+    }
+
+    private func welcome(_ signedIn: SignedIn) -> Reply {
+        var reply = Reply.json {
+            $0.object {
+                $0.member("userId", signedIn.person.text)
+                $0.member("name", signedIn.name)
+            }
+        }
+        let cookie = signedIn.cookie.withString { $0 }
+        reply.headers.append(
+            ("Set-Cookie", "\(Self.cookieName)=\(cookie); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=2592000"))
+        return reply
+    }
+
+    func signOut(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        try broker.signOut(person(deciding: exchange, at: now), at: now)
+        var reply = Reply.noContent
+        reply.headers.append(
+            ("Set-Cookie", "\(Self.cookieName)=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"))
+        return .done(reply)
+    }
+
+    func makeRecovery(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let code = try broker.makeRecoveryCode(session, at: now)
+        return .done(shown(status: 201, "code", code.withString { $0 }, id: nil))
+    }
+
+    func makeKey(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let members = try Members(parsing: exchange, known: ["name"])
+        let made = try broker.makeKey(name: members.text("name", limit: 80).withoutControls, session: session, at: now)
+        return .done(shown(status: 201, "key", made.key.withString { $0 }, id: made.id.text))
+    }
+
+    func makePlugin(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let members = try Members(parsing: exchange, known: ["name"])
+        let made = try broker.makePlugin(
+            name: members.text("name", limit: 80).withoutControls, session: session, at: now)
+        return .done(shown(status: 201, "key", made.key.withString { $0 }, id: made.id.text))
+    }
+
+    /// A secret that is shown once.
+    private func shown(status: Int, _ name: StaticString, _ secret: String, id: String?) -> Reply {
+        .json(status, secret: true) {
+            $0.object {
+                if let id { $0.member("id", id) }
+                $0.member(name, secret)
+            }
+        }
+    }
+}

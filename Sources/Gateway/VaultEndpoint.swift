@@ -1,0 +1,202 @@
+import Broker
+import Encoding
+import FastCGI
+import Settings
+import OAuth
+import Providers
+import Vault
+
+extension Gateway {
+    func me(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let slot = try holder(exchange, at: now)
+        let name = try broker.store.read { try $0.person(slot.person)?.name } ?? ""
+        return .done(
+            .json {
+                $0.object {
+                    $0.member("userId", slot.person.text)
+                    $0.member("name", name)
+                    $0.member("sessionId", slot.id.text)
+                }
+            })
+    }
+
+    func providers(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        if case .nobody = try caller(exchange, at: now) { throw Refusal.notSignedIn }
+        let all = settings.catalogue.providers.values.sorted { $0.id < $1.id }
+        return .done(
+            .json { writer in
+                writer.object {
+                    $0.array("providers", all) {
+                        $0.member("provider", $1.id.json)
+                        $0.member("name", $1.name)
+                        $0.member("configured", $1.client != nil)
+                        $0.member("defaultScopes", $1.defaultScopes.names)
+                    }
+                }
+            })
+    }
+
+    func connections(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let slot = try holder(exchange, at: now)
+        try broker.catchUp(slot)
+        let page = try Page(exchange)
+        let (list, next) = page.cut(try broker.store.read { try $0.connections(of: slot.person) }) { $0.id.text }
+        let accounts = try broker.accounts(of: list, session: slot)
+        return .done(
+            .json { writer in
+                writer.object {
+                    $0.array("connections", zip(list, accounts)) { writer, entry in
+                        writer.connection(entry.0, account: entry.1, settings.catalogue[entry.0.provider])
+                    }
+                    $0.member("next", next)
+                }
+            })
+    }
+
+    func change(_ exchange: Exchange, _ id: ConnectionID, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let members = try Members(parsing: exchange, known: ["backgroundRefresh", "default"])
+        if let on = try members.flag("backgroundRefresh") {
+            try broker.setBackground(on, of: id, session: session, at: now)
+        }
+        if let isDefault = try members.flag("default") {
+            guard try broker.store.write({ try $0.setDefault(isDefault, id, of: session.person) }) else {
+                throw Refusal.notFound
+            }
+        }
+        return .done(.noContent)
+    }
+
+    func removeConnection(_ exchange: Exchange, _ id: ConnectionID, _ now: Instant) throws -> Step<Reply> {
+        try broker.remove(id, session: holder(exchange, at: now), at: now).then(broker) { _, result in
+            .done(
+                .json {
+                    $0.object {
+                        $0.member("local", "removed")
+                        $0.member("provider", result.atProvider.rawValue)
+                        $0.member("manageUrl", result.manageURL)
+                    }
+                })
+        }
+    }
+
+    func sessions(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        try slots(exchange, .session, "sessions", now)
+    }
+
+    func keys(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> { try slots(exchange, .apiKey, "keys", now) }
+
+    private func slots(
+        _ exchange: Exchange, _ kind: HolderKind, _ name: StaticString, _ now: Instant
+    ) throws -> Step<Reply> {
+        let slot = try holder(exchange, at: now)
+        let page = try Page(exchange)
+        let all = try broker.store.read { try $0.slots(of: slot.person, kind: kind, at: now) }
+        let (list, next) = page.cut(all) { $0.id.text }
+        return .done(
+            .json { writer in
+                writer.object {
+                    $0.array(name, list) {
+                        $0.member("id", $1.id.text)
+                        $0.member("name", $1.name)
+                        $0.member("createdAt", $1.createdAt.rfc3339)
+                        $0.member("lastUsedAt", $1.lastUsedAt.rfc3339)
+                        $0.member("current", $1.id == slot.id)
+                    }
+                    $0.member("next", next)
+                }
+            })
+    }
+
+    func removeHolder(_ exchange: Exchange, _ id: SlotID, _ kinds: [HolderKind], _ now: Instant) throws -> Step<Reply> {
+        try broker.removeHolder(id, kinds: kinds, session: holder(exchange, at: now), at: now)
+        return .done(.noContent)
+    }
+
+    func plugins(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let slot = try holder(exchange, at: now)
+        let page = try Page(exchange)
+        let (list, next) = page.cut(try broker.pluginSummaries(slot)) { $0.plugin.id.text }
+        return .done(
+            .json { writer in
+                writer.object {
+                    $0.array("plugins", list) { writer, entry in
+                        writer.member("id", entry.plugin.id.text)
+                        writer.member("name", entry.plugin.name)
+                        writer.member("addedBy", entry.plugin.owner == nil ? "operator" : "you")
+                        writer.member("createdAt", entry.plugin.createdAt.rfc3339)
+                        writer.array("connections", entry.connections) {
+                            $0.member("id", $1.id.text)
+                            $0.member("provider", $1.provider.json)
+                            $0.member("scopes", $1.scopes.names)
+                            $0.member("status", $1.status.rawValue)
+                        }
+                    }
+                    $0.member("next", next)
+                }
+            })
+    }
+
+    func withdraw(_ exchange: Exchange, _ id: PluginID, _ now: Instant) throws -> Step<Reply> {
+        let results = try broker.withdraw(id, session: holder(exchange, at: now), at: now)
+        return .done(
+            .json { writer in
+                writer.object {
+                    $0.array("connections", results) {
+                        $0.member("id", $1.connection.text)
+                        $0.member("provider", $1.provider.json)
+                        $0.member("local", $1.isDone ? "withdrawn" : "pending")
+                        $0.member("tokens", $1.tokenEndsAt.map { "expire-at \($0.rfc3339)" } ?? "live")
+                    }
+                }
+            })
+    }
+
+    func lock(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        broker.keeper.forget(.person(session.person))
+        return .done(.noContent)
+    }
+}
+
+/// `?after=&limit=`
+struct Page {
+    private let after: String?
+    private let limit: Int
+
+    init(_ exchange: Exchange) throws {
+        let query = try Query(exchange)
+        after = try query["after"]
+        let asked = try query["limit"].map { Int($0) ?? 0 } ?? 100
+        guard (1...500).contains(asked) else {
+            throw Refusal.invalidRequest([MemberError("limit", "a whole number from 1 to 500")])
+        }
+        limit = asked
+    }
+
+    func cut<Element>(_ all: [Element], id: (Element) -> String) -> (page: [Element], next: String?) {
+        var rest = all[...]
+        if let after, let index = all.firstIndex(where: { id($0) == after }) { rest = all[(index + 1)...] }
+        let page = Array(rest.prefix(limit))
+        return (page, rest.count > limit ? page.last.map(id) : nil)
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func connection(_ connection: Connection, account: String?, _ provider: Provider?) {
+        member("id", connection.id.text)
+        member("provider", connection.provider.json)
+        member("providerName", provider?.name ?? connection.provider.json)
+        member("account", account)
+        member("label", String?.none)
+        member("scopes", connection.scopes.names)
+        scopeTexts("scopeTexts", connection.scopes, provider)
+        member("status", account == nil ? "locked" : connection.status.rawValue)
+        member("default", connection.isDefault)
+        member("backgroundRefresh", connection.background)
+        member("createdAt", connection.createdAt.rfc3339)
+        member("lastUsedAt", connection.lastUsedAt)
+        member("lastUsedBy", connection.lastUsedBy)
+        member("expiresAt", connection.expiresAt)
+    }
+}

@@ -1,0 +1,66 @@
+import Broker
+import Encoding
+import Envelope
+import FastCGI
+import OAuth
+import Vault
+
+extension Gateway {
+    /// `POST /api/tokens/vend`: the one path that is measured (docs/BENCHMARKS.md).
+    func vend(_ exchange: Exchange) throws -> Step<Reply> {
+        let now = Instant.now()
+        guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
+        let hasJSON = exchange.withParameter("CONTENT_TYPE") { $0.starts(with: "application/json".utf8) }
+        guard hasJSON == true else { throw RouteRefusal.unsupportedMediaType }
+        let fromHeader = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
+            guard header.starts(with: "Bearer ".utf8) || header.starts(with: "bearer ".utf8) else {
+                throw Refusal.invalidToken
+            }
+            let token: Token
+            do {
+                token = try Token(parsing: UnsafeRawBufferPointer(rebasing: header.dropFirst(7)))
+            } catch { throw Refusal.invalidToken }
+            guard token.kind != .session else { throw Refusal.invalidToken }
+            return try vend(exchange, with: token, at: now)
+        }
+        if let fromHeader { return fromHeader }
+        guard let cookie = cookies(exchange)[Self.cookieName], let token = try? Token(parsing: cookie),
+            token.kind == .session
+        else { throw Refusal.invalidToken }
+        try requireSameOrigin(exchange)
+        return try vend(exchange, with: token, at: now)
+    }
+
+    private func vend(_ exchange: Exchange, with token: borrowing Token, at now: Instant) throws -> Step<Reply> {
+        // Who calls comes before what is asked: a stranger learns nothing about the form of a request.
+        let request: VendRequest
+        do {
+            request = try exchange.withBody { try VendRequest(parsing: $0) }
+        } catch {
+            guard try broker.isKnown(token, at: now) else { throw Refusal.invalidToken }
+            throw error
+        }
+        return try broker.vend(request, with: token, at: now, render: Self.render)
+    }
+
+    private static let render: @Sendable (borrowing VendedToken) -> Reply = { token in
+        .json(secret: true) { writer in
+            writer.beginObject()
+            writer.key("accessToken")
+            writer.string(utf8: token.accessToken)
+            writer.member("tokenType", "Bearer")
+            if let expiresIn = token.expiresIn { writer.member("expiresIn", expiresIn) }
+            if let validUntil = token.validUntil { writer.member("validUntil", validUntil.rfc3339) }
+            writer.member("scopes", token.scopes.names)
+            writer.member("provider", token.provider.json)
+            writer.key("connection")
+            writer.beginObject()
+            writer.member("id", token.connection.text)
+            writer.key("account")
+            writer.string(utf8: token.account)
+            writer.endObject()
+            writer.member("refreshed", token.refreshed)
+            writer.endObject()
+        }
+    }
+}
