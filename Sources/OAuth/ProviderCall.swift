@@ -29,6 +29,9 @@ public struct ProviderCall: Sendable {
         public var totalMilliseconds = 15_000
         /// The provider's entry permits `http` to a loopback address; never permitted otherwise.
         public var allowsLoopbackHTTP = false
+        /// No connection to private, link-local and other special-use addresses (RFC 6890), whatever the name resolves
+        /// to; loopback is excepted where `allowsLoopbackHTTP` permits it.
+        public var refusesSpecialAddresses = true
 
         public init() {}
     }

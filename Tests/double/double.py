@@ -132,6 +132,7 @@ async def main() -> None:
     parser.add_argument("--redirect-uri", action="append", default=[], help="register it; without any, all are good")
     parser.add_argument("--cert", help="serve https with this certificate (PEM) …")
     parser.add_argument("--key", help="… and its key")
+    parser.add_argument("--until-eof", action="store_true", help="leave when standard input ends, as with its parent")
     options = parser.parse_args()
     tls = None
     if options.cert:
@@ -150,6 +151,8 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if options.until_eof:
+        asyncio.get_running_loop().add_reader(0, lambda: os.read(0, 4096) or stop.set())
     await stop.wait()
 
 

@@ -176,7 +176,7 @@ class Server:
                     break
                 if (request.header("connection") or "").lower() == "close":
                     break
-        except (Malformed, ValueError, ConnectionError, asyncio.LimitOverrunError):
+        except (Malformed, ValueError, ConnectionError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
