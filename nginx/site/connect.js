@@ -1,0 +1,167 @@
+// /connect: shows what is asked, by whom and why, and takes the decision. Opening it changes nothing.
+import { byId, call, clean, fill, head, path, say, show, signIn, stamp, start } from "/page.js";
+import { kindWord, scopeFields } from "/words.js";
+
+const link = new URLSearchParams(location.search);
+const buttons = [byId("approve"), byId("decline")];
+const states = new Set([
+    "owner-mismatch", "request-expired", "unknown-provider", "provider-not-configured", "provider-misconfigured",
+    "invalid-request",
+]);
+const headings = {
+    "owner-mismatch": "This link is not for you", "request-expired": "This request is over", finished: "Already answered",
+    "unknown-provider": "Unknown service", "invalid-request": "This link does not work",
+    "provider-not-configured": "Not set up yet", "provider-misconfigured": "Not set up yet",
+};
+
+let shown = null; // the document that the person is looking at
+let busy = false; // an answer of the worker is awaited
+let expiry;
+
+async function load({ changed = false } = {}) {
+    disarm();
+    clearTimeout(expiry);
+    busy = true;
+    try {
+        const asked = await call("GET", `/api/connect${location.search}`);
+        busy = false;
+        if (asked.status === "ready") present(asked, changed);
+        else settle(asked.status === "sign-in" ? "sign-in" : "finished");
+    } catch (problem) {
+        busy = false;
+        refuse(problem);
+    }
+}
+
+function refuse(problem) {
+    const state = problem.status === 401 ? "sign-in" : states.has(problem.code) ? problem.code : "failed";
+    if (state === "failed") say(problem.sentence, { tone: "bad" });
+    settle(state);
+}
+
+/** Any state in which there is nothing to decide: it shows nothing of whom the link may be for. */
+function settle(state) {
+    shown = null;
+    disarm();
+    fill(document, { signedInAs: null });
+    head(headings[state] ?? "Connect an account");
+    show(state);
+}
+
+function present(asked, changed) {
+    const again = shown !== null;
+    const different = shown?.digest !== asked.digest;
+    shown = asked;
+    if (different) draw(asked);
+    // What the page holds is good for this long; then it asks again, and what is over says so.
+    const lasts = Math.min(asked.expiresIn, 86_400) * 1000;
+    fill(document, { until: lasts > 0 ? new Date(Date.now() + lasts).toISOString() : null });
+    if (lasts > 0) expiry = setTimeout(() => load(), lasts + 500);
+    show("ready");
+    if (changed || (again && different)) {
+        say("Something changed since you last looked. Please read it again before you decide.", { tone: "bad", focus: true });
+    }
+    arm();
+}
+
+function draw(asked) {
+    const provider = clean(asked.provider.name, 80);
+    const requester = asked.requester ? clean(asked.requester.name, 80) || "An unnamed program" : null;
+    head(requester ? `${requester} asks for ${provider}` : `Connect ${provider}`);
+    const fresh = asked.scopes.filter(scope => scope.state === "new");
+    const granted = asked.scopes.filter(scope => scope.state === "granted");
+    fill(document, {
+        signedInAs: clean(asked.signedInAs, 80) || "an unnamed person", provider, requester, own: !requester,
+        kind: asked.requester ? kindWord(asked.requester.kind) : "", addedBy: clean(asked.requester?.addedBy),
+        owner: asked.owner === "toolshed" ? null : clean(asked.owner),
+        account: clean(asked.account), anyAccount: !asked.account, reason: clean(asked.reason, 300), tool: clean(asked.tool, 80),
+        matchCode: clean(asked.matchCode, 8), askedAt: asked.askedAt,
+        new: fresh.length, newTitle: granted.length ? "New, not allowed so far" : requester ? "What it asks for" : "What you would allow",
+        granted: granted.length, also: asked.alsoIncludes?.length, others: asked.others?.length,
+        needsProvider: asked.needsProvider, stays: !asked.needsProvider,
+    });
+    byId("new").replaceChildren(...fresh.map(scopeRow));
+    byId("granted").replaceChildren(...granted.map(scope => scopeRow({ ...scope, optional: false })));
+    byId("also").replaceChildren(...(asked.alsoIncludes ?? []).map(scopeRow));
+    byId("others").replaceChildren(...(asked.others ?? []).map(otherRow));
+}
+
+function scopeRow(scope) {
+    const row = stamp(scope.optional ? "optional" : "asked", scopeFields(scope));
+    row.querySelector("[data-f=risk]").dataset.tone = scope.risk;
+    const box = row.querySelector("input");
+    if (box) box.value = scope.scope;
+    return row;
+}
+
+function otherRow({ id, name, kind, ticked }) {
+    const row = stamp("other", { name: clean(name) || "(no name)", kind: kindWord(kind) });
+    const box = row.querySelector("input");
+    box.value = id;
+    box.checked = ticked === true;
+    return row;
+}
+
+/** The values of the boxes in `list` that are ticked, or that are not. */
+function boxes(list, checked) {
+    return [...byId(list).querySelectorAll("input")].filter(box => box.checked === checked).map(box => box.value);
+}
+
+async function decide(decision) {
+    if (!shown || busy) return;
+    disarm();
+    busy = true;
+    say(decision === "approve" ? "Approving…" : "Declining…", { tone: "plain" });
+    const left = new Set(boxes("new", false));
+    try {
+        const answer = await call("POST", "/api/connect", {
+            digest: shown.digest, decision, owner: link.get("owner"), bridge: link.get("bridge"),
+            scopes: shown.scopes.map(scope => scope.scope).filter(scope => !left.has(scope)),
+            request: link.get("request"), alsoFor: boxes("others", true), formToken: shown.formToken,
+        });
+        location.assign(path(answer.location));
+    } catch (problem) {
+        busy = false;
+        undecided(problem);
+    }
+}
+
+function undecided(problem) {
+    if (problem.status === 401) return signIn();
+    if (problem.status === 409) return load({ changed: true });
+    if (states.has(problem.code)) return refuse(problem);
+    // Where the answer was lost, the decision may have arrived.
+    const unsure = problem.status === 0 || problem.status >= 500;
+    say(problem.sentence, { tone: "bad", focus: true, link: unsure ? { href: "/vault", text: "See what is connected." } : null });
+    arm();
+}
+
+// A page that pops up under a moving finger must not be answered by it: the buttons work only after the page was
+// visible and focused for 700 ms without a break.
+let arming;
+let focused = null;
+
+function arm() {
+    clearTimeout(arming);
+    if (!shown || busy || document.visibilityState !== "visible" || !document.hasFocus()) return;
+    arming = setTimeout(() => {
+        for (const button of buttons) button.disabled = false;
+        if (focused && document.activeElement === document.body) focused.focus();
+        focused = null;
+    }, 700);
+}
+
+function disarm() {
+    clearTimeout(arming);
+    if (buttons.includes(document.activeElement)) focused = document.activeElement;
+    for (const button of buttons) button.disabled = true;
+}
+
+start(() => {
+    byId("approve").addEventListener("click", () => decide("approve"));
+    byId("decline").addEventListener("click", () => decide("decline"));
+    addEventListener("blur", disarm);
+    addEventListener("focus", arm);
+    document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? arm() : disarm()));
+    load();
+});

@@ -1,0 +1,79 @@
+// /done: the outcome named in the fragment, and what can still be done about it.
+import { byId, call, clean, fill, head, names, say, show, start } from "/page.js";
+import { offerRecovery } from "/secret.js";
+
+const headings = {
+    connected: provider => `${provider} is connected`,
+    "connected-unused": () => "Keep this account?",
+    kept: provider => `${provider} is connected`,
+    approved: provider => `${provider} is allowed`,
+    removed: () => "Removed",
+    declined: () => "You declined",
+    failed: provider => `${provider} was not connected`,
+    expired: () => "This took too long",
+};
+
+const usable = new Set(["connected", "connected-unused", "kept", "approved"]);
+
+let outcome = null;
+const address = () => `/api/outcomes/${encodeURIComponent(location.hash.slice(1))}`;
+
+async function load() {
+    if (!/^#o_[A-Za-z0-9_-]{22}$/.test(location.hash)) return lost("unknown", "No result");
+    try {
+        present(await call("GET", address()));
+    } catch (problem) {
+        refuse(problem);
+    }
+}
+
+function refuse(problem) {
+    if (problem.status === 401) return lost("sign-in", "Sign in to see the result");
+    if (problem.status >= 400 && problem.status < 429) return lost("unknown", "No result");
+    say(problem.sentence, { tone: "bad", focus: outcome !== null });
+    if (!outcome) lost("unreachable", "Result");
+}
+
+function lost(state, heading) {
+    outcome = null;
+    head(heading);
+    show(state);
+}
+
+function present(document_) {
+    outcome = document_;
+    const state = outcome.status in headings ? outcome.status : "unknown";
+    const provider = clean(outcome.provider?.name, 80) || "The service";
+    const requester = clean(outcome.requester?.name);
+    head(headings[state]?.(provider) ?? "No result");
+    fill(document, {
+        provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account",
+        scopes: usable.has(state) && names(outcome.scopes), missing: names(outcome.missingScopes), message: clean(outcome.message, 400),
+        unused: state === "connected-unused", first: state === "connected",
+    });
+    show(state);
+    const recovery = byId("recovery");
+    if (outcome.recoveryOffered && recovery.hidden) offerRecovery(recovery, () => { recovery.hidden = true; });
+}
+
+async function decide(decision) {
+    const buttons = [byId("keep"), byId("remove")];
+    for (const button of buttons) button.disabled = true;
+    say(decision === "keep" ? "Keeping…" : "Removing…", { tone: "plain" });
+    try {
+        present(await call("POST", address(), { decision, formToken: outcome.formToken }));
+        say("");
+        document.querySelector("h1").focus();
+    } catch (problem) {
+        if (problem.status === 409) await load();
+        else refuse(problem);
+    }
+    for (const button of buttons) button.disabled = false;
+}
+
+start(() => {
+    byId("keep").addEventListener("click", () => decide("keep"));
+    byId("remove").addEventListener("click", () => decide("remove"));
+    addEventListener("hashchange", load);
+    load();
+});

@@ -1,0 +1,116 @@
+// Who can use what is in the vault: plugins, API keys, and the places that are signed in.
+import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
+import { ask } from "/question.js";
+import { copy, spell } from "/secret.js";
+import { showList, tie } from "/vault-list.js";
+import { kindWord } from "/words.js";
+
+export function showPlugins() {
+    return showList("plugins", async () => (await all("/api/plugins", "plugins")).map(pluginRow));
+}
+
+function pluginRow(plugin) {
+    const name = clean(plugin.name) || "An unnamed plugin";
+    const row = stamp("plugin", { name, addedBy: clean(plugin.addedBy) });
+    row.querySelector("[data-reach]").append(...(plugin.connections ?? []).map(({ provider, account, scopes }) => stamp("reach", {
+        provider: clean(provider, 80), account: clean(account) || "account not shown", scopes: names(scopes),
+    })));
+    row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
+        effect: `${name} loses its key to these connections at once, and gets no more tokens for them. It may ask you again. A token that it already holds lives until it expires.`,
+        yes: "Revoke",
+        act: async () => {
+            const answer = await call("DELETE", `/api/plugins/${encodeURIComponent(plugin.id)}`);
+            await showPlugins();
+            say(withdrawn(name, answer.connections ?? []), { focus: true });
+        },
+    }));
+    return tie(row);
+}
+
+function withdrawn(name, connections) {
+    const said = [`${name} can no longer use anything of yours.`];
+    if (connections.some(connection => connection.local === "pending")) {
+        said.push("One connection is in a vault that this browser cannot open; it gets its new key when that one is next opened.");
+    }
+    if (connections.some(connection => connection.tokens === "live")) {
+        said.push("A token that it already holds does not expire by itself: revoke the connection to end it.");
+    } else if (connections.some(connection => String(connection.tokens).startsWith("expire"))) {
+        said.push("A token that it already holds ends when it expires.");
+    }
+    return said.join(" ");
+}
+
+export function showKeys() {
+    return showList("keys", async () => (await all("/api/keys", "keys")).map(key => {
+        const name = clean(key.name) || "An unnamed key";
+        const row = holderRow({ ...key, kind: "" }, name);
+        row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
+            effect: `The program that uses “${name}” is refused from now on. Tokens that it already holds live until they expire.`,
+            yes: "Revoke",
+            act: async () => {
+                await call("DELETE", `/api/keys/${encodeURIComponent(key.id)}`);
+                await showKeys();
+                say(`The key “${name}” no longer works.`, { focus: true });
+            },
+        }));
+        return row;
+    }));
+}
+
+export function showSessions(here) {
+    return showList("sessions", async () => (await all("/api/sessions", "sessions")).map(session => {
+        const name = clean(session.name) || kindWord(session.kind) || "A session";
+        const row = holderRow(session, name, session.id === here);
+        row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
+            effect: `${name} is signed out at once and loses its key to the vault. If it was stolen, copies of the database made before can still be opened with what was stolen.`,
+            yes: "Revoke",
+            act: async () => {
+                await call("DELETE", `/api/sessions/${encodeURIComponent(session.id)}`);
+                await showSessions(here);
+                say(`${name} is signed out.`, { focus: true });
+            },
+        }));
+        return row;
+    }));
+}
+
+function holderRow({ kind, createdAt, lastUsedAt, expiresAt }, name, here = false) {
+    return tie(stamp("holder", {
+        name, kind: kind ? kindWord(kind) : "", here, revocable: !here, createdAt, lastUsedAt, expiresAt, never: !lastUsedAt && !here,
+    }));
+}
+
+/** A new key is shown once, above the form that made it. */
+export function takeNewKeys() {
+    const form = byId("make-key");
+    const button = form.querySelector("button");
+    form.addEventListener("submit", async event => {
+        event.preventDefault();
+        button.disabled = true;
+        try {
+            const name = form.elements.name.value.trim();
+            const { key } = await call("POST", "/api/keys", { name });
+            form.reset();
+            reveal(name, key);
+            await showKeys();
+        } catch (problem) {
+            trouble(problem);
+        }
+        button.disabled = false;
+    });
+}
+
+function reveal(name, key) {
+    const place = byId("new-key");
+    const shown = stamp("key-shown", { name: clean(name) });
+    spell(shown.querySelector("[data-f=key]"), key);
+    shown.querySelector("[data-do=copy]").addEventListener("click", () => copy(key));
+    shown.querySelector("[data-do=stored]").addEventListener("click", () => {
+        place.replaceChildren();
+        place.hidden = true;
+        say(`The key “${clean(name)}” is no longer shown.`, { focus: true });
+    });
+    place.replaceChildren(shown);
+    place.hidden = false;
+    shown.querySelector("h3").focus();
+}

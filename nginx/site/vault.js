@@ -1,0 +1,67 @@
+// /vault: the page of control. Each part loads by itself, so that one that fails hides no other.
+import { byId, call, clean, fill, say, show, start, trouble } from "/page.js";
+import { showActivity } from "/vault-activity.js";
+import { showConnections, showProviders } from "/vault-connections.js";
+import { showKeys, showPlugins, showSessions, takeNewKeys } from "/vault-holders.js";
+import { ask } from "/question.js";
+import { offerRecovery } from "/secret.js";
+
+async function open() {
+    let me;
+    try {
+        me = await call("GET", "/api/me");
+    } catch (problem) {
+        if (problem.status === 401) return show("sign-in");
+        say(problem.sentence, { tone: "bad" });
+        return show("failed");
+    }
+    fill(document, { name: clean(me.name, 80) || "an unnamed person", userId: clean(me.userId) });
+    show("open");
+    offer();
+    await Promise.all([showConnections(), showProviders(), showPlugins(), showKeys(), showSessions(me.sessionId), showActivity()]);
+    // The parts have their height only now, so an address like /vault#keys is gone to again.
+    if (location.hash.length > 1) byId(location.hash.slice(1))?.scrollIntoView();
+}
+
+function offer() {
+    offerRecovery(byId("recovery-place"), offer);
+}
+
+async function lock() {
+    const button = byId("lock");
+    button.disabled = true;
+    try {
+        await call("POST", "/api/vault/lock");
+        say("Locked. The server has forgotten the keys that it kept ready; the next use opens what it needs again.", { focus: true });
+    } catch (problem) {
+        trouble(problem);
+    }
+    button.disabled = false;
+}
+
+function signOut() {
+    ask(byId("sign-out"), {
+        effect: "This browser’s key to your vault is deleted. Another signed-in browser of yours or your recovery code still opens it; if you have neither, the vault is lost to you.",
+        yes: "Sign out",
+        act: async () => {
+            await call("POST", "/api/sign-out");
+            location.assign("/sign-in");
+        },
+    });
+}
+
+/** The line lies over the page, so it goes when the person goes on; not when only the window is left for a moment. */
+function clearWhenLeft() {
+    const line = byId("status");
+    line.addEventListener("focusout", event => {
+        if (document.hasFocus() && !line.contains(event.relatedTarget)) line.textContent = "";
+    });
+}
+
+start(() => {
+    clearWhenLeft();
+    byId("lock").addEventListener("click", lock);
+    byId("sign-out").addEventListener("click", signOut);
+    takeNewKeys();
+    open();
+});
