@@ -8,6 +8,8 @@ from pathlib import Path
 import requests
 
 SOURCES = Path(__file__).resolve().parents[2] / "double"
+sys.path.append(str(SOURCES))
+import operator_yaml  # noqa: E402  beside the double, for its users
 
 
 class Double:
@@ -62,7 +64,6 @@ class Double:
         """What a person does at the provider's page, without a browser: the callback's address."""
         return self.post("code", url=authorization_url, **choice)["location"]
 
-    def yaml(self) -> str:
-        """The operator's file that points the service at this double."""
-        return subprocess.run([sys.executable, str(SOURCES / "operator_yaml.py"), str(self.port)],
-                              check=True, capture_output=True, text=True).stdout
+    def provider_files(self) -> dict[str, str]:
+        """The operator's files that point the service at this double: the four built in, corp, demo."""
+        return {"doubles": operator_yaml.providers_yaml(self.port), "demo": operator_yaml.demo_yaml(self.port)}

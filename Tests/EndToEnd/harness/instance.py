@@ -40,7 +40,8 @@ class Instance:
                 file.writelines(f"{name}={value}\n" for name, value in environment.items())
         if double:
             self.double = Double(self.dir / "log/double.log")
-            self.provide("doubles", self.double.yaml())
+            for name, yaml in self.double.provider_files().items():
+                self.provide(name, yaml)
 
     # Life
 
