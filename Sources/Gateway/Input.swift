@@ -24,20 +24,18 @@ struct Members {
             throw RouteRefusal.unsupportedMediaType
         }
         do {
-            try exchange.withBody { body throws(JSONError) in
-                try JSONReader.object(body) { (name, reader) throws(JSONError) in
-                    guard known.contains(name) else {
-                        errors.append(MemberError(name.count <= 64 ? name : "a long name", "no member of this name"))
-                        return
-                    }
-                    guard values[name] == nil else {
-                        errors.append(MemberError(name, "at most one member of this name"))
-                        return
-                    }
-                    values[name] = try Self.read(&reader)
+            try JSONReader.object(exchange.withBody { [UInt8]($0) }) { (name, reader) throws(JSONError) in
+                guard known.contains(name) else {
+                    errors.append(MemberError(name.count <= 64 ? name : "a long name", "no member of this name"))
+                    return
                 }
+                guard values[name] == nil else {
+                    errors.append(MemberError(name, "at most one member of this name"))
+                    return
+                }
+                values[name] = try Self.read(&reader)
             }
-        } catch is JSONError {
+        } catch {
             throw Refusal.invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])
         }
         guard errors.isEmpty else { throw Refusal.invalidRequest(errors) }
