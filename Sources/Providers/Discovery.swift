@@ -14,7 +14,8 @@ extension Provider {
     /// The documents to try, in order (standards 1.11); none when the endpoints are known.
     public func discoveryCalls() -> [ProviderCall] {
         guard needsDiscovery, let issuer else { return [] }
-        return ServerMetadata.locations(issuer: issuer).map { url in
+        let own = endpoints.discovery.flatMap { expand($0) }.map { [$0] } ?? []
+        return (own + ServerMetadata.locations(issuer: issuer)).map { url in
             ProviderCall(method: "GET", url: url, headers: Self.completed([]), limits: limits(total: 8_000))
         }
     }

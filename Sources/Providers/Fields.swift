@@ -121,9 +121,24 @@ public struct Fields {
         return try Fields(value, path: field(name))
     }
 
+    /// The texts among the members that nobody has asked for yet.
+    mutating func remainingTexts() throws(CatalogueError) -> [(name: String, value: String)] {
+        var texts: [(name: String, value: String)] = []
+        for member in members where !known.contains(member.name) {
+            texts.append((member.name, try Self.text(member.value, field: field(member.name))))
+            known.append(member.name)
+        }
+        return texts
+    }
+
     /// A mapping that may be left out: then it has no members.
     public mutating func block(_ name: String) throws(CatalogueError) -> Fields {
         try Fields(value(name) ?? .null(place), path: field(name))
+    }
+
+    /// Facts for people and doubles: permitted, and nothing here depends on them.
+    public mutating func permit(_ names: String...) {
+        known += names
     }
 
     /// Refuses members that were not asked for.

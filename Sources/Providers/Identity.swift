@@ -19,7 +19,7 @@ extension Provider {
         }
         let source = sources[index]
         guard let url = expand(template) else { throw .notDiscovered }
-        var headers = source.headers.map { ProviderCall.Header($0.name, $0.value) }
+        var headers = headers(source.headers)
         if source.bodyForm.isEmpty {
             headers.append(.init("Authorization", try Self.inSecureMemory { try bearerAuthorization(tokens.accessToken) }))
             let body = try source.body.map { text throws(ProviderError) in
@@ -55,7 +55,8 @@ extension Provider {
     }
 
     private func usableSources(_ tokens: CredentialTokens) -> [IdentitySource] {
-        let covered = scopes.covered(by: tokens.scopes)
+        // What providers do not echo may still have been granted: a call that fails costs one attempt.
+        let covered = scopes.covered(by: tokens.scopes).union(scopes.ignored)
         return identity.filter { source in
             guard case .call = source.origin else { return false }
             return source.needsAny.isEmpty || source.needsAny.contains { covered.contains(scopes.canonical($0)) }
@@ -83,7 +84,8 @@ extension Provider {
         }
         let id = parts.joined(separator: ":")
         guard !id.isEmpty, id.utf8.count <= 512 else { return nil }
-        let label = fill(source.label).map { String($0.prefix(200)) } ?? id
+        let named = fill(source.label) ?? source.name.flatMap(lookUp) ?? source.email.flatMap(lookUp)
+        let label = named.map { String($0.prefix(200)) } ?? id
         return AccountIdentity(id: id, label: label, tenant: source.tenant.flatMap(fill).map { String($0.prefix(200)) })
     }
 }

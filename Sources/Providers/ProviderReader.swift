@@ -21,12 +21,13 @@ extension Provider {
         issuer = try fields.text("issuer")
         allowsLoopbackHTTP = try fields.flag("allow_loopback_http")
         let discovers = issuer != nil && (endpoints.authorize == nil || endpoints.token == nil)
+        let want = try Self.wantedKind(&fields)
         var block = try fields.block("authorize")
-        authorize = try AuthorizeRules(reading: &block, discovers: discovers)
+        authorize = try AuthorizeRules(reading: &block, discovers: discovers, want: want)
         block = try fields.block("token")
         token = try TokenRules(reading: &block)
         block = try fields.block("response")
-        response = try ResponseRules(reading: &block)
+        response = try ResponseRules(reading: &block, want: want)
         block = try fields.block("refresh")
         refresh = try RefreshRules(reading: &block)
         block = try fields.block("expiry")
@@ -42,13 +43,24 @@ extension Provider {
             names: &block, scopes: try fields.members("scopes"), path: fields.field("scopes"))
         block = try fields.block("api")
         apiBase = try block.text("base")
-        apiBaseFrom = try block.text("base_from")
+        let from = try fields.text("api_base_from")
+        apiBaseFrom = try block.text("base_from") ?? from
         apiHosts = try block.texts("hosts") ?? []
         try block.finish()
         sharesGrant = try fields.flag("shared_grant")
         singleGrantPerUser = try fields.flag("single_grant_per_user")
+        fields.permit("required_defaults", "permissions", "callback_without_state", "redirect_rules")
         try fields.finish()
         try checkEndpoints(fields)
+    }
+
+    /// The kind of token that is stored, where the provider has several.
+    private static func wantedKind(_ fields: inout Fields) throws(CatalogueError) -> String {
+        var kinds = try fields.block("token_kind")
+        let kind = try kinds.text("default")
+        kinds.permit("available")
+        try kinds.finish()
+        return kind ?? "user"
     }
 
     private static func environment(_ given: Fields?) throws(CatalogueError) -> ClientEnvironment? {

@@ -2,15 +2,15 @@ import OAuth
 
 extension AuthorizeRules {
     /// `discovers`: the endpoints come from an issuer, whose metadata can say no to PKCE.
-    init(reading fields: inout Fields, discovers: Bool) throws(CatalogueError) {
+    init(reading fields: inout Fields, discovers: Bool, want: String) throws(CatalogueError) {
         parameters = try fields.textMap("params")
-        scopeParameter = try fields.text("scope_param")
+        scopeParameter = try Self.scopeParameter(&fields, want: want)
         scopeSeparator = try fields.text("scope_sep") ?? " "
         extraScopes = try fields.texts("scope_extra") ?? []
         var pkceFields = try fields.fields("pkce")
         let chosen = try pkceFields?.choice("default", PKCEPolicy.self)
         pkceAvailable = try pkceFields?.texts("available") ?? []
-        _ = try pkceFields?.choice("basis", Basis.self)
+        pkceFields?.permit("basis", "since", "precondition")
         try pkceFields?.finish()
         pkce = chosen ?? (discovers ? .s256 : .off)
         var options: [String: Option] = [:]
@@ -27,7 +27,16 @@ extension AuthorizeRules {
         callback = try Self.callback(try fields.fields("callback"))
         requiresIssuer = try fields.flag("requires_iss")
         refusesLocalhost = try fields.flag("refuses_localhost")
+        fields.permit("method", "state")
         try fields.finish()
+    }
+
+    /// One name, or one per kind of token.
+    private static func scopeParameter(_ fields: inout Fields, want: String) throws(CatalogueError) -> String? {
+        if case .map? = fields.value("scope_param") {
+            return try fields.textMap("scope_param").first { $0.name == want }?.value
+        }
+        return try fields.text("scope_param")
     }
 
     private static func callback(_ given: Fields?) throws(CatalogueError) -> AuthorizationResponse.Names {
@@ -46,10 +55,11 @@ extension AuthorizeRules {
 extension AuthorizeRules.Option {
     fileprivate init(_ member: SourceValue.Member, path: String) throws(CatalogueError) {
         var fields = try Fields(member.value, path: "\(path).\(member.name)")
-        parameters = try fields.textMap("params")
         addScopes = try fields.texts("add_scopes") ?? []
         forbidsScopes = try fields.texts("forbids_scopes") ?? []
-        try fields.finish()
+        let named = try fields.textMap("params")
+        // What is neither is a parameter itself: `{ prompt: select_account }`.
+        parameters = try named + fields.remainingTexts()
     }
 }
 
@@ -60,17 +70,18 @@ extension TokenRules {
         headers = try fields.textMap("headers")
         parameters = try fields.textMap("params")
         sendsRedirectURI = try fields.flag("send_redirect_uri", otherwise: true)
+        fields.permit("method")
         try fields.finish()
     }
 }
 
 extension ResponseRules {
-    init(reading fields: inout Fields) throws(CatalogueError) {
+    init(reading fields: inout Fields, want kind: String) throws(CatalogueError) {
         ok = try fields.text("ok")
         error = try fields.text("error") ?? "error"
         errorAlternative = try fields.text("error_alt")
         errorText = try fields.text("error_text")
-        want = try fields.text("want") ?? "user"
+        want = kind
         var places: [Pick] = []
         for value in try fields.list("pick") ?? [] {
             places.append(try Pick(value, path: fields.field("pick")))
@@ -90,6 +101,8 @@ extension ResponseRules {
         scopeIgnored = try fields.flag("scope_ignored")
         metadata = try fields.texts("metadata") ?? []
         secretMetadata = try fields.texts("secret_metadata") ?? []
+        // Bodies are read by what they are, scopes by either separator, errors whatever the status is.
+        fields.permit("want", "format", "also_accept", "scope_sep", "scope_may_be_array", "errors_with_http_200")
         try fields.finish()
     }
 }
@@ -97,7 +110,8 @@ extension ResponseRules {
 extension ResponseRules.Pick {
     fileprivate init(_ value: SourceValue, path: String) throws(CatalogueError) {
         var fields = try Fields(value, path: path)
-        kind = try fields.text("kind") ?? "user"
+        let want = try fields.text("want")
+        kind = try fields.text("kind") ?? want ?? "user"
         at = try fields.text("at") ?? ""
         let present = try fields.text("if_present")
         let equals = try fields.textMap("if")
@@ -124,6 +138,7 @@ extension RefreshRules {
         sendsScope = try fields.flag("send_scope")
         sendsRedirectURI = try fields.flag("send_redirect_uri")
         refreshBeforeSeconds = try fields.integer("refresh_before_s") ?? 300
+        fields.permit("endpoint", "grace_note", "scope_param_allowed")
         try fields.finish()
     }
 }
@@ -137,6 +152,7 @@ extension ExpiryRules {
         refreshClock = try fields.choice("refresh_clock", Clock.self)
         unusedDays = try fields.integer("unused_days")
         alsoRefreshOn = try fields.texts("also_refresh_on") ?? []
+        fields.permit("since")
         try fields.finish()
     }
 }
@@ -147,7 +163,11 @@ extension RevokeRules {
         isOn = try fields.flag("default", otherwise: true)
         authentication = try fields.choice("auth", ClientAuthentication.self)
         body = try fields.choice("body_format", TokenRules.Body.self) ?? .form
-        fixedBody = try fields.text("body")
+        if case .map? = fields.value("body") {
+            fixedBody = nil
+        } else {
+            fixedBody = try fields.text("body")
+        }
         tokenField = try fields.text("token_field") ?? "token"
         hintField = try fields.text("hint_field")
         which = try fields.choice("which", Which.self) ?? .refresh
@@ -155,7 +175,8 @@ extension RevokeRules {
         gone = try fields.integers("gone") ?? []
         goneCodes = try fields.texts("gone_codes") ?? []
         successPath = try fields.text("success_path")
-        effect = try fields.choice("effect", Effect.self)
+        effect = try fields.text("effect").flatMap { Effect(rawValue: $0) }
+        fields.permit("method", "dry_run")
         basis = try fields.choice("basis", Basis.self)
         try fields.finish()
     }
@@ -167,7 +188,7 @@ extension IdentitySource {
         IdentitySource(
             origin: .call(method: "GET", url: url), headers: [], body: nil, bodyForm: [], clientInBody: false,
             needsAny: [], ok: nil, failIf: nil, isList: false, id: ["sub|id|user_id"],
-            label: "preferred_username|login|username|email|name", tenant: nil, basis: nil)
+            label: "preferred_username|login|username|email|name", name: nil, email: nil, tenant: nil, basis: nil)
     }
 
     init(reading value: SourceValue, path: String) throws(CatalogueError) {
@@ -197,7 +218,14 @@ extension IdentitySource {
         }
         id = paths
         label = try fields.text("label") ?? paths[0]
-        tenant = try fields.text("tenant")
+        name = try fields.text("name")
+        email = try fields.text("email")
+        if let variable = try fields.text("tenant_var") {
+            tenant = "${\(variable)}"
+        } else {
+            tenant = try fields.text("tenant")
+        }
+        fields.permit("avatar", "url_field", "base_url")
         basis = try fields.choice("basis", Basis.self)
         try fields.finish()
     }
@@ -208,6 +236,6 @@ extension IdentitySource {
         return IdentitySource(
             origin: .call(method: method, url: url), headers: headers, body: body, bodyForm: bodyForm,
             clientInBody: clientInBody, needsAny: [], ok: ok, failIf: failIf, isList: isList, id: id, label: label,
-            tenant: tenant, basis: basis)
+            name: name, email: email, tenant: tenant, basis: basis)
     }
 }

@@ -24,6 +24,8 @@ public struct Endpoints: Hashable, Sendable {
     public let revokeGrant: String?
     public let introspect: String?
     public let userinfo: String?
+    /// Metadata at an address of its own, tried before the well-known ones.
+    public let discovery: String?
     /// Where the person sees and ends what they allowed.
     public let managePage: String?
 
@@ -35,7 +37,9 @@ public struct Endpoints: Hashable, Sendable {
         revokeGrant = try fields.text("revoke_grant")
         introspect = try fields.text("introspect")
         userinfo = try fields.text("userinfo")
+        discovery = try fields.text("discovery")
         managePage = try fields.text("manage_page")
+        fields.permit("uninstall", "legacy_token")
         try fields.finish()
     }
 
@@ -47,14 +51,16 @@ public struct Endpoints: Hashable, Sendable {
         revokeGrant = own.revokeGrant
         introspect = own.introspect ?? metadata.introspectionEndpoint
         userinfo = own.userinfo ?? metadata.userinfoEndpoint
+        discovery = own.discovery
         managePage = own.managePage
     }
 
-    /// Everything with its field name; the first six receive codes, tokens or the client secret.
+    /// Everything with its field name.
     var all: [(name: String, template: String?)] {
         [
             ("token", token), ("refresh", refresh), ("revoke", revoke), ("revoke_grant", revokeGrant),
-            ("introspect", introspect), ("userinfo", userinfo), ("authorize", authorize), ("manage_page", managePage),
+            ("introspect", introspect), ("userinfo", userinfo), ("authorize", authorize), ("discovery", discovery),
+            ("manage_page", managePage),
         ]
     }
 }
@@ -256,6 +262,8 @@ public struct IdentitySource: Sendable {
     public let id: [String]
     /// A path with alternatives, or a template with `${path}`.
     public let label: String
+    /// Paths that serve as label where there is none.
+    public let name, email: String?
     public let tenant: String?
     public let basis: Basis?
 }

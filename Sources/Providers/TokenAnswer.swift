@@ -29,7 +29,7 @@ extension Provider {
     }
 
     /// The class of an `error` that came back to the redirect URI (RFC 6749 section 4.1.2.1).
-    public func errorClass(authorization code: String) -> ErrorClass {
+    public func authorizationErrorClass(_ code: String) -> ErrorClass {
         errors[code] ?? StandardErrors.authorization(code) ?? .transient
     }
 

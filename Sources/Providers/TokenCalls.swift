@@ -33,7 +33,7 @@ extension Provider {
         var fields = given
         var headers: [ProviderCall.Header] = []
         try authenticate(token.authentication ?? .body, &fields, &headers)
-        for (name, value) in token.headers { headers.append(.init(name, value)) }
+        headers += self.headers(token.headers)
         guard let template, let url = expand(template) else { throw .notDiscovered }
         return try call("POST", url, fields, as: token.body, headers)
     }
@@ -63,6 +63,14 @@ extension Provider {
         let common = [ProviderCall.Header("Content-Type", type)]
         return ProviderCall(
             method: method, url: url, headers: Self.completed(headers + common), body: text, limits: limits())
+    }
+
+    /// Headers of the entry, with `${user_agent}` and the variables filled in.
+    func headers(_ given: [(name: String, value: String)]) -> [ProviderCall.Header] {
+        given.compactMap { name, value in
+            let filled = Template.expand(value) { $0 == "user_agent" ? ProviderCall.userAgent : variables[$0]?.value }
+            return filled.map { ProviderCall.Header(name, $0) }
+        }
     }
 
     /// The headers that every call carries, unless the entry has its own.

@@ -19,11 +19,18 @@ public struct Variable: Hashable, Sendable {
     public let value: String
     /// Host names or `*.domain`; empty allows what the kind allows.
     public let allow: [String]
+    /// A regular expression for the whole value, where a list of hosts is not enough.
+    public let pattern: String?
     public let setBy: Setter
 
     init(reading fields: inout Fields) throws(CatalogueError) {
-        kind = try fields.choice("kind", Kind.self) ?? .host
+        let given = try fields.choice("kind", Kind.self)
         value = try fields.text("default", expected: "the value that holds unless another is set")
+        kind = given ?? (value.contains("://") ? .url : .host)
+        pattern = try fields.text("pattern")
+        if let pattern, (try? Regex(pattern)) == nil {
+            throw fields.wrong("pattern", expected: "a regular expression", found: "'\(pattern.prefix(60))'")
+        }
         allow = try fields.texts("allow") ?? []
         setBy = try fields.choice("set_by", Setter.self) ?? .operator
         try fields.finish()
@@ -39,12 +46,20 @@ public struct Variable: Hashable, Sendable {
         kind = variable.kind
         allow = variable.allow
         setBy = variable.setBy
+        pattern = variable.pattern
         self.value = value
     }
 
     func setting(_ value: String) -> Variable { Variable(self, value: value) }
 
     func accepts(_ value: String) -> Bool {
+        if let pattern {
+            guard let regex = try? Regex(pattern), value.wholeMatch(of: regex) != nil else { return false }
+        }
+        return acceptsShape(value)
+    }
+
+    private func acceptsShape(_ value: String) -> Bool {
         switch kind {
         case .host:
             let parts = value.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
@@ -80,7 +95,23 @@ public struct Variable: Hashable, Sendable {
     /// Whether a person may fill it in a place that receives a token: every pattern must end in one registrable
     /// domain, so that nobody can name a host of their own (api.md "Operator").
     var pinsADomain: Bool {
-        kind == .host && !allow.isEmpty && allow.allSatisfy { Self.isRegistrable($0.hasPrefix("*.") ? $0.dropFirst(2) : $0[...]) }
+        guard kind == .host else { return false }
+        if allow.isEmpty { return pattern.map(Self.pinsADomain) ?? false }
+        return allow.allSatisfy { Self.isRegistrable($0.hasPrefix("*.") ? $0.dropFirst(2) : $0[...]) }
+    }
+
+    /// A pattern that ends in a literal `\.domain\.tld$` and has no alternative beside it.
+    private static func pinsADomain(_ pattern: String) -> Bool {
+        guard pattern.hasPrefix("^"), pattern.hasSuffix("$"), !pattern.contains("|") else { return false }
+        let literal = pattern.dropFirst().dropLast().reversed().prefix { character in
+            character.isLetter || character.isNumber || character == "-" || character == "." || character == "\\"
+        }
+        let tail = String(literal.reversed())
+        guard let start = tail.firstRange(of: "\\.") else { return false }
+        // Between the first escaped dot and the end every dot must be escaped: a bare one matches anything.
+        let domain = tail[start.upperBound...]
+        guard !domain.replacing("\\.", with: "").contains(where: { $0 == "." || $0 == "\\" }) else { return false }
+        return isRegistrable(domain.replacing("\\.", with: "."))
     }
 
     static func matches(_ host: String, pattern: String) -> Bool {
