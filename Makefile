@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # From anywhere (make -C, make -f), and from a folder with a space in its name.
 here := $(shell dirname '$(strip $(MAKEFILE_LIST))')/
 
-.PHONY: help up down reload build test lint bench install
+.PHONY: help up down reload build test lint format bench install
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' '$(here)Makefile' | expand -t 16
@@ -28,6 +28,9 @@ test: ## Every test: Swift, lint, end to end
 
 lint: ## Formats, shell scripts, nginx and unit checks
 	@'$(here)scripts/lint'
+
+format: ## Bring the Swift sources into the format that lint asks for
+	@cd '$(here)' && swift format -i --recursive --parallel Package.swift Sources Tests
 
 bench: ## The table of docs/BENCHMARKS.md, measured here
 	@'$(here)scripts/needs' run build bench

@@ -3,13 +3,12 @@
 import pytest
 import requests
 
+from harness.answers import assert_headers, assert_problem
 from harness.instance import Instance
 
 PAGES = ["/", "/connect?owner=toolshed&bridge=demo&scope=repo", "/sign-in", "/vault", "/done", "/error"]
 API = ["/api/me", "/api/tokens/vend", "/api/tokens/report", "/api/connect", "/api/connections/c_1", "/api/requests/r_1",
        "/api/sign-in/invitation", "/api/auth/demo/callback", "/healthz", "/readyz", "/metrics"]
-POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-          "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
 CANARY = "canary-8d1f2c77"
 
 
@@ -20,25 +19,6 @@ def alone():
         yield made.serve()
     finally:
         made.end()
-
-
-def assert_headers(reply: requests.Response) -> None:
-    """standards.md 5.1, each exactly once; urllib3 joins what comes twice with a comma."""
-    expected = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
-                "Cross-Origin-Resource-Policy": "same-origin"}
-    assert {name: reply.headers.get(name) for name in expected} == expected
-    assert reply.headers["Referrer-Policy"] in ("same-origin", "no-referrer")
-    assert "camera=()" in reply.headers["Permissions-Policy"]
-    assert reply.headers["Cache-Control"] in ("no-store", "no-cache")
-    assert "Strict-Transport-Security" not in reply.headers, "HSTS would hold for every port of localhost"
-    assert reply.headers["Server"] == "nginx"
-
-
-def assert_problem(reply: requests.Response, status: int, error: str) -> None:
-    assert reply.status_code == status
-    assert reply.headers["Content-Type"] == "application/problem+json"
-    assert reply.json()["error"] == error and reply.json()["status"] == status
-    assert_headers(reply)
 
 
 @pytest.mark.parametrize("path", PAGES)
