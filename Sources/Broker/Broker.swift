@@ -18,7 +18,8 @@ public final class Broker {
     let vendStatement: VendStatement
 
     public init(
-        store: Store, settings: Settings, audit: AuditLog, keeper: KeeperPort, discovered: Discovered, random: Randomness
+        store: Store, settings: Settings, audit: AuditLog, keeper: KeeperPort, discovered: Discovered,
+        random: Randomness
     ) throws {
         self.store = store
         self.settings = settings

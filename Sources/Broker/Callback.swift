@@ -18,7 +18,9 @@ extension Broker {
     public func callback(
         _ id: ProviderID, query: String, cookies: [String: String], session: OpenSlot?, at now: Instant
     ) throws -> Step<Arrival> {
-        guard let provider = catalogue[id] else { return .done(Arrival(location: Self.errorPage("invalid-link"), endsCookie: nil)) }
+        guard let provider = catalogue[id] else {
+            return .done(Arrival(location: Self.errorPage("invalid-link"), endsCookie: nil))
+        }
         let response: AuthorizationResponse
         do {
             response = try AuthorizationResponse(parsing: query, names: provider.authorize.callback)
@@ -34,7 +36,9 @@ extension Broker {
         }
         // A second delivery shows how the first one ended and exchanges nothing.
         if flow.isConsumed {
-            guard let session, session.person == flow.person, let outcome = flow.outcome else { return refuse("already-used") }
+            guard let session, session.person == flow.person, let outcome = flow.outcome else {
+                return refuse("already-used")
+            }
             return .done(Arrival(location: Self.donePage(outcome), endsCookie: cookieName))
         }
         guard flow.expiresAt > now else { return refuse("expired") }
@@ -55,7 +59,8 @@ extension Broker {
             return refuse("wrong-browser")
         }
         let done = Arrival(location: Self.donePage(outcome.id), endsCookie: cookieName)
-        guard flow.provider == id, (try? response.checkIssuer(expected: provider.issuer, required: provider.authorize.requiresIssuer)) != nil
+        guard flow.provider == id,
+            (try? response.checkIssuer(expected: provider.issuer, required: provider.authorize.requiresIssuer)) != nil
         else {
             try end(&outcome, flow, failed: "wrong-issuer", at: now)
             return .done(done)
@@ -70,7 +75,8 @@ extension Broker {
             let started = outcome
             return try resolved(provider, at: now).then(self) { _, provider in
                 let call = try provider.codeExchange(code: code, verifier: verifier, redirectURI: flow.redirectURI)
-                let exchange = Exchange(flow: flow, provider: provider, outcome: started, vault: session.vault, done: done)
+                let exchange = Exchange(
+                    flow: flow, provider: provider, outcome: started, vault: session.vault, done: done)
                 return .send(call) { try $0.exchanged(exchange, $1) }
             }
         }
@@ -141,7 +147,9 @@ extension Broker {
         try store.write { rows in
             try rows.store(ended, at: now)
             // The person may try again from the same link while it is open; only a no at the provider ends it.
-            if message == "denied", let request = flow.request { _ = try rows.end(request, as: .declined, because: message) }
+            if message == "denied", let request = flow.request {
+                _ = try rows.end(request, as: .declined, because: message)
+            }
         }
     }
 

@@ -62,7 +62,8 @@ public struct ConsentDocument: Sendable {
         func lines(_ list: [ScopeLine]) -> [String] { list.map { "\($0.scope)|\($0.text)|\($0.risk)|\($0.isNew)" } }
         let parts: [String] =
             [
-                signedInAs, provider.id, provider.name, account ?? "", requester?.id ?? "", requester?.name ?? "", reason,
+                signedInAs, provider.id, provider.name, account ?? "", requester?.id ?? "", requester?.name ?? "",
+                reason,
                 tool, matchCode ?? "", "\(needsProvider)", "\(isFinished)",
             ] + lines(scopes) + ["also"] + lines(alsoIncludes) + others.map { "\($0.id)|\($0.name)|\($0.ticked)" }
         var data = AssociatedData("toolshed/v1/consent")
@@ -117,7 +118,8 @@ extension Broker {
         let canShare = destination == session.vault.id
         let needsProvider = !missing.isEmpty || !isLive || (isPlugin && !canShare)
         let shown =
-            needsProvider ? provider.canonical(provider.requestScopes(asked: asked, granted: granted)).union(asked) : granted
+            needsProvider
+            ? provider.canonical(provider.requestScopes(asked: asked, granted: granted)).union(asked) : granted
         let also = ScopeSet(shown.names.filter { provider.missing(from: asked, for: ScopeSet([$0])).isEmpty == false })
         let document = ConsentDocument(
             isFinished: request.map { !$0.isOpen(at: now) } ?? false,
@@ -166,7 +168,8 @@ extension Broker {
             return all.first { $0.0.id.text == account || $0.1 == account }
         }
         return all.min {
-            provider.missing(from: $0.0.scopes, for: asked).count < provider.missing(from: $1.0.scopes, for: asked).count
+            provider.missing(from: $0.0.scopes, for: asked).count
+                < provider.missing(from: $1.0.scopes, for: asked).count
         }
     }
 
@@ -210,7 +213,9 @@ extension Broker {
         try store.read { rows in
             let keys = try rows.slots(of: session.person, kind: .apiKey, at: now)
                 .filter { $0.id.bytes != request?.caller }
-                .map { ConsentDocument.Other(id: $0.id.text, name: $0.name, kind: "api-key", ticked: true, locked: true) }
+                .map {
+                    ConsentDocument.Other(id: $0.id.text, name: $0.name, kind: "api-key", ticked: true, locked: true)
+                }
             let approvals = try connection.map { try rows.approvals(of: $0.id) } ?? []
             let plugins = try approvals.filter { $0.status != .withdrawn && $0.plugin.bytes != request?.caller }
                 .compactMap { approval in

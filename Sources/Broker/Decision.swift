@@ -47,7 +47,8 @@ extension Broker {
             throw Refusal.invalidRequest([MemberError("alsoFor", "ids that the page offered")])
         }
         let ticked = decision.alsoFor.filter { !fixed.contains($0) }.compactMap { PluginID(parsing: $0) }
-        guard let request = consent.request, request.callerKind == .plugin, let id = PluginID(bytes: request.caller) else {
+        guard let request = consent.request, request.callerKind == .plugin, let id = PluginID(bytes: request.caller)
+        else {
             return ticked
         }
         return [id] + ticked

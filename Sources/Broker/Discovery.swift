@@ -29,7 +29,9 @@ extension Broker {
         guard let call = calls.first else { return .done(provider) }
         return .send(call) { broker, result in
             let now = Instant.now()
-            if case .success(let reply) = result, reply.status == 200, let known = try? provider.applying(metadata: reply) {
+            if case .success(let reply) = result, reply.status == 200,
+                let known = try? provider.applying(metadata: reply)
+            {
                 broker.discovered.put(known, at: now)
                 return .done(known)
             }

@@ -40,11 +40,13 @@ extension Broker {
             if preferred.count == 1 { return .one(preferred[0]) }
             throw Refusal.accountChoice(
                 try sufficient.map {
-                    AccountChoice(connection: $0.id, account: try accountName(of: $0, provider: provider, caller: caller))
+                    AccountChoice(
+                        connection: $0.id, account: try accountName(of: $0, provider: provider, caller: caller))
                 })
         }
         // Where several reasons hold, the first of api.md's order is said.
-        if caller.kind == .plugin, let outgrown = reachable.first(where: { !$0.isApproved(provider) }), working.isEmpty {
+        if caller.kind == .plugin, let outgrown = reachable.first(where: { !$0.isApproved(provider) }), working.isEmpty
+        {
             let carried = outgrown.scopes.union(wanted)
             return .unmet(
                 Need(
@@ -94,7 +96,8 @@ extension Broker {
         }
         // The link asks for what the task needs; what is granted already is shown as such on the page.
         let asked = provider.canonical(request.scopes)
-        let wanted = asked.isEmpty ? (need.missing.isEmpty ? provider.canonical(provider.defaultScopes) : need.missing) : asked
+        let wanted =
+            asked.isEmpty ? (need.missing.isEmpty ? provider.canonical(provider.defaultScopes) : need.missing) : asked
         let claim = RequestClaim(reason: request.reason, tool: request.tool, account: request.account ?? "")
         let open = try store.write {
             try $0.request(for: caller, person: person, provider: provider.id, scopes: wanted, claim: claim, at: now)

@@ -90,7 +90,9 @@ extension Broker {
 
     public func removeHolder(_ id: SlotID, kinds: [HolderKind], session: OpenSlot, at now: Instant) throws {
         try record(AuditRecord(.keyRemoved, person: session.person, caller: id.text), at: now)
-        guard try store.write({ try $0.removeSlot(id, of: session.person, kinds: kinds) }) else { throw Refusal.notFound }
+        guard try store.write({ try $0.removeSlot(id, of: session.person, kinds: kinds) }) else {
+            throw Refusal.notFound
+        }
     }
 
     /// A person's own plugin: it may ask them only.

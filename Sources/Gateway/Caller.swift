@@ -29,7 +29,9 @@ extension Gateway {
             guard let plugin = try broker.store.read({ try $0.openPlugin(token) }) else { throw Refusal.invalidToken }
             return .plugin(plugin)
         case .apiKey, .cli:
-            guard let slot = try broker.store.read({ try $0.openSlot(token, at: now) }) else { throw Refusal.invalidToken }
+            guard let slot = try broker.store.read({ try $0.openSlot(token, at: now) }) else {
+                throw Refusal.invalidToken
+            }
             return .bearer(slot)
         case .access, .refresh: throw Refusal.notPermitted(.agentClient)
         case .session, .invitation, .recovery: throw Refusal.invalidToken
@@ -42,7 +44,8 @@ extension Gateway {
     }
 
     func cookies(_ exchange: Exchange) -> [String: String] {
-        let pairs = (exchange.parameter("HTTP_COOKIE") ?? "").split(separator: ";").compactMap { pair -> (String, String)? in
+        let pairs = (exchange.parameter("HTTP_COOKIE") ?? "").split(separator: ";").compactMap {
+            pair -> (String, String)? in
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else { return nil }
             return (String(parts[0].drop { $0 == " " }), String(parts[1]))

@@ -1,8 +1,8 @@
 import Broker
 import Encoding
 import FastCGI
-import Settings
 import OAuth
+import Settings
 import Vault
 
 extension Gateway {

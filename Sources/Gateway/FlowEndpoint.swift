@@ -56,7 +56,9 @@ extension Gateway {
         return .done(
             .json {
                 $0.object {
-                    $0.member("status", isOver ? "expired" : request.status == .cancelled ? "expired" : request.status.rawValue)
+                    $0.member(
+                        "status",
+                        isOver ? "expired" : request.status == .cancelled ? "expired" : request.status.rawValue)
                     $0.member("opened", request.opened)
                     $0.member("mismatch", request.mismatch)
                     if let reason = request.statusReason { $0.member("reason", reason) }

@@ -20,7 +20,8 @@ public final class Gateway {
 
     /// How a step leaves this process; the answer comes back through the pool.
     public struct Network: Sendable {
-        public typealias Send = @Sendable (ProviderCall, @escaping @Sendable (Result<ProviderReply, TransportFailure>) -> Void) -> Void
+        public typealias Send =
+            @Sendable (ProviderCall, @escaping @Sendable (Result<ProviderReply, TransportFailure>) -> Void) -> Void
         public typealias Refresh = @Sendable (ConnectionID, Int64, @escaping @Sendable (RefreshAnswer) -> Void) -> Void
 
         let send: Send
@@ -69,7 +70,9 @@ public final class Gateway {
             case .refresh(let connection, let generation, let next):
                 let late: Resumption = { try next($0, .unavailable) }
                 guard let ticket = pool.setAside(exchange, otherwise: late) else { throw Refusal.refreshInProgress }
-                network.refresh(connection, generation) { [pool] answer in _ = pool.resume(ticket) { try next($0, answer) } }
+                network.refresh(connection, generation) { [pool] answer in
+                    _ = pool.resume(ticket) { try next($0, answer) }
+                }
                 return .setAside
             }
         } catch {

@@ -118,7 +118,9 @@ struct Query {
     subscript(_ name: String) -> String? {
         get throws {
             let values = fields.filter { $0.name == name }
-            guard values.count <= 1 else { throw Refusal.invalidRequest([MemberError(name, "at most one such parameter")]) }
+            guard values.count <= 1 else {
+                throw Refusal.invalidRequest([MemberError(name, "at most one such parameter")])
+            }
             return values.first.flatMap { $0.value.isEmpty ? nil : $0.value }
         }
     }

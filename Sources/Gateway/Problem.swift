@@ -89,12 +89,14 @@ struct Problem {
         case .notPermitted(let reason):
             self.init(403, "not-permitted", "Not permitted", "Refused: \(reason.rawValue).")
         case .crossSite:
-            self.init(403, "cross-site", "Not from our pages", "A cookie counts only on requests from this site's pages.")
+            self.init(
+                403, "cross-site", "Not from our pages", "A cookie counts only on requests from this site's pages.")
         case .unknownProvider:
             self.init(404, "unknown-provider", "Unknown provider", "No such provider is in the catalogue.")
         case .notFound: self.init(404, "not-found", "Not found", "There is nothing here for this caller.")
         case .requestExpired:
-            self.init(410, "request-expired", "The link has expired", "Nothing was changed. Ask the agent for a new link.")
+            self.init(
+                410, "request-expired", "The link has expired", "Nothing was changed. Ask the agent for a new link.")
         case .accountChoice(let accounts):
             self.init(
                 409, "account-choice", "Several accounts match", "Name one of them in `account`."
@@ -126,7 +128,8 @@ struct Problem {
         case .auditUnavailable: self = .retry("audit-unavailable", after: 5)
         case .unavailable: self = .retry("unavailable", after: 2)
         case .changed:
-            self.init(409, "changed", "Something changed", "What was shown is no longer so. Nothing was changed; look again.")
+            self.init(
+                409, "changed", "Something changed", "What was shown is no longer so. Nothing was changed; look again.")
         case .freshSignInRequired:
             self.init(
                 403, "fresh-sign-in-required", "Sign in again", "Confirm with your recovery code that it is you.")

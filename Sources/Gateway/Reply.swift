@@ -10,7 +10,9 @@ public struct Reply: Sendable {
     /// Holds a secret: overwritten after it was sent.
     var isSecret = false
 
-    static func json(_ status: Int = 200, secret: Bool = false, _ write: (inout JSONWriter) throws -> Void) rethrows -> Reply {
+    static func json(_ status: Int = 200, secret: Bool = false, _ write: (inout JSONWriter) throws -> Void) rethrows
+        -> Reply
+    {
         var writer = JSONWriter()
         try write(&writer)
         return Reply(
@@ -24,7 +26,8 @@ public struct Reply: Sendable {
     static func seeOther(_ location: String, headers: [(String, String)] = []) -> Reply {
         Reply(
             status: 303,
-            headers: [("Location", location), ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")] + headers,
+            headers: [("Location", location), ("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
+                + headers,
             body: [])
     }
 

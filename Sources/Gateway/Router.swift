@@ -12,7 +12,8 @@ extension Gateway {
         switch path {
         case "/api/tokens/vend": return try only(exchange, "POST", [:])
         case "/api/connect":
-            return try only(exchange, "GET, POST", [.get: { try self.consentPage($0, now) }, .post: { try self.decide($0, now) }])
+            return try only(
+                exchange, "GET, POST", [.get: { try self.consentPage($0, now) }, .post: { try self.decide($0, now) }])
         case "/api/sign-in/invitation":
             return try only(exchange, "POST", [.post: { try self.acceptInvitation($0, now) }])
         case "/api/sign-in/recovery": return try only(exchange, "POST", [.post: { try self.recover($0, now) }])
@@ -22,7 +23,8 @@ extension Gateway {
         case "/api/connections": return try only(exchange, "GET", [.get: { try self.connections($0, now) }])
         case "/api/sessions": return try only(exchange, "GET", [.get: { try self.sessions($0, now) }])
         case "/api/keys":
-            return try only(exchange, "GET, POST", [.get: { try self.keys($0, now) }, .post: { try self.makeKey($0, now) }])
+            return try only(
+                exchange, "GET, POST", [.get: { try self.keys($0, now) }, .post: { try self.makeKey($0, now) }])
         case "/api/plugins":
             return try only(
                 exchange, "GET, POST", [.get: { try self.plugins($0, now) }, .post: { try self.makePlugin($0, now) }])
@@ -52,7 +54,8 @@ extension Gateway {
         case (3, "api", "outcomes"):
             guard let id = OutcomeID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(
-                exchange, "GET, POST", [.get: { try self.outcome($0, id, now) }, .post: { try self.settle($0, id, now) }])
+                exchange, "GET, POST",
+                [.get: { try self.outcome($0, id, now) }, .post: { try self.settle($0, id, now) }])
         case (3, "api", "connections"):
             guard let id = ConnectionID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(

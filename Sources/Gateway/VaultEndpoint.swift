@@ -1,9 +1,9 @@
 import Broker
 import Encoding
 import FastCGI
-import Settings
 import OAuth
 import Providers
+import Settings
 import Vault
 
 extension Gateway {

@@ -85,7 +85,8 @@ extension ProviderReply {
             return value
         }
         let type = headers["content-type"]?.prefix { $0 != ";" }.lowercased() ?? "text/plain"
-        guard type == "application/x-www-form-urlencoded" || type.hasPrefix("text/plain"), body.contains(UInt8(ascii: "="))
+        guard type == "application/x-www-form-urlencoded" || type.hasPrefix("text/plain"),
+            body.contains(UInt8(ascii: "="))
         else { return nil }
         guard let fields = try? Form.parse(body) else { return nil }
         return .object(Dictionary(fields.map { ($0.name, .string($0.value)) }) { first, _ in first })

@@ -47,7 +47,8 @@ public struct ServerMetadata: Hashable, Sendable {
         while path.hasSuffix("/") { path = path.dropLast() }
         let server = "\(origin)/.well-known/oauth-authorization-server\(path)"
         let openID = "\(origin)/.well-known/openid-configuration"
-        return path.isEmpty ? [server, openID] : [server, openID + path, "\(origin)\(path)/.well-known/openid-configuration"]
+        return path.isEmpty
+            ? [server, openID] : [server, openID + path, "\(origin)\(path)/.well-known/openid-configuration"]
     }
 }
 

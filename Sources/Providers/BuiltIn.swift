@@ -27,7 +27,9 @@ struct BuiltIn {
                 Place(file: Self.scopesFile), field: "providers.\(name)",
                 .wrong(expected: "a provider of \(Self.catalogFile)", found: "another name"))
         }
-        for member in members { entries[member.name] = entries[member.name]?.overlaid(by: member.value) ?? member.value }
+        for member in members {
+            entries[member.name] = entries[member.name]?.overlaid(by: member.value) ?? member.value
+        }
         self.entries = entries
         names = members.map(\.name)
         for name in names { _ = try entry(name) }

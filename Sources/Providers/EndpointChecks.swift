@@ -55,7 +55,8 @@ extension Provider {
             guard let variable = variables[variableName], variable.setBy == .connection else { continue }
             let isWhole = authority == "${\(variableName)}"
             let tail = authority.split(separator: "}", omittingEmptySubsequences: false).last ?? ""
-            let isPinnedByTemplate = variable.kind == .segment && tail.hasPrefix(".") && Variable.isRegistrable(tail.dropFirst())
+            let isPinnedByTemplate =
+                variable.kind == .segment && tail.hasPrefix(".") && Variable.isRegistrable(tail.dropFirst())
             guard (isWhole && variable.pinsADomain) || isPinnedByTemplate else {
                 throw fields.wrong(
                     "vars",
@@ -81,7 +82,9 @@ extension Provider {
     public func setting(_ values: [String: String]) throws(ProviderError) -> Provider {
         var provider = self
         for (name, value) in values {
-            guard let variable = variables[name] else { throw .variableRefused(name: name, expected: "no such variable") }
+            guard let variable = variables[name] else {
+                throw .variableRefused(name: name, expected: "no such variable")
+            }
             guard variable.setBy == .connection, variable.accepts(value) else {
                 throw .variableRefused(name: name, expected: variable.expectation)
             }

@@ -21,7 +21,8 @@ extension Provider {
         guard let url = expand(template) else { throw .notDiscovered }
         var headers = headers(source.headers)
         if source.bodyForm.isEmpty {
-            headers.append(.init("Authorization", try Self.inSecureMemory { try bearerAuthorization(tokens.accessToken) }))
+            headers.append(
+                .init("Authorization", try Self.inSecureMemory { try bearerAuthorization(tokens.accessToken) }))
             let body = try source.body.map { text throws(ProviderError) in
                 try Self.inSecureMemory { try SecretText(text) }
             }

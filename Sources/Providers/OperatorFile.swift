@@ -73,12 +73,14 @@ struct OperatorEntry {
                 "\(id): its token endpoint is the operator's, so \(left.joined(separator: ", ")) of the built-in entry "
                     + "do not apply; give them too where the provider has them")
         }
-        if value["identity"] == nil, let userinfo = provider.endpoints.userinfo, value["endpoints"]?["userinfo"] != nil {
+        if value["identity"] == nil, let userinfo = provider.endpoints.userinfo, value["endpoints"]?["userinfo"] != nil
+        {
             provider.identity = try Self.identity(of: base, at: userinfo, path: path)
         }
         if let block = value["client"] {
             let client = try ClientBlock(reading: block, path: "\(path).client", environment: environment)
-            provider.client = try client.credentials(environment, isPublic: provider.token.authentication == ClientAuthentication.none)
+            provider.client = try client.credentials(
+                environment, isPublic: provider.token.authentication == ClientAuthentication.none)
             if provider.client == nil { warnings.append("\(id): not configured, client has no id or no secret") }
         } else {
             provider.client = try Catalogue.client(of: provider, environment, &warnings)

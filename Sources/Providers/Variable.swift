@@ -128,7 +128,9 @@ public struct Variable: Hashable, Sendable {
     /// `com.au`) and by the hosting domains most often met.
     static func isRegistrable(_ domain: some StringProtocol) -> Bool {
         let labels = domain.lowercased().split(separator: ".")
-        guard labels.count >= 2, let top = labels.last, top.utf8.allSatisfy({ $0 >= UInt8(ascii: "a") }) else { return false }
+        guard labels.count >= 2, let top = labels.last, top.utf8.allSatisfy({ $0 >= UInt8(ascii: "a") }) else {
+            return false
+        }
         if labels.count == 2 {
             if top.utf8.count == 2, labels[0].utf8.count <= 3 { return false }
             return !sharedDomains.contains(domain.lowercased())

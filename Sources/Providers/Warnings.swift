@@ -23,7 +23,9 @@ extension Provider {
             warnings.append("\(id): a public client; nothing but PKCE ties its codes to this service")
         }
         if basis == .memory, kind != .operator {
-            warnings.append("\(id): this entry was written from general knowledge; check it against \(documentation ?? "the provider")")
+            warnings.append(
+                "\(id): this entry was written from general knowledge; check it against \(documentation ?? "the provider")"
+            )
         }
         return warnings
     }

@@ -26,7 +26,9 @@ public enum YAMLFile {
         guard descriptor >= 0 else { throw CatalogueError(Place(file: path), .unreadable(errno: errno)) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw CatalogueError(Place(file: path), .unreadable(errno: errno)) }
+        guard fstat(descriptor, &status) == 0 else {
+            throw CatalogueError(Place(file: path), .unreadable(errno: errno))
+        }
         var bytes = [UInt8](repeating: 0, count: maximumBytes + 1)
         defer { bytes.withUnsafeMutableBytes { explicit_bzero($0.baseAddress!, $0.count) } }
         var count = 0

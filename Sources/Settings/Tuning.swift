@@ -50,7 +50,8 @@ struct Tuning: Hashable, Sendable {
         caFile = try fields.text("ca_file") ?? caFile
         var limits = try fields.block("rate_limits")
         let range: ClosedRange<Int64> = 1...1_000_000
-        rateLimits.vendPerSecond = Int(try limits.integer("vend_per_second", in: range) ?? Int64(rateLimits.vendPerSecond))
+        rateLimits.vendPerSecond = Int(
+            try limits.integer("vend_per_second", in: range) ?? Int64(rateLimits.vendPerSecond))
         rateLimits.vendBurst = Int(try limits.integer("vend_burst", in: range) ?? Int64(rateLimits.vendBurst))
         rateLimits.failedAuthenticationPerSecond = Int(
             try limits.integer("failed_authentication_per_second", in: range)

@@ -7,10 +7,19 @@ import Synchronization
 
 /// The closed list of what is recorded.
 public enum AuditEvent: String, Sendable {
-    case vended, refreshed, refreshFailed = "refresh-failed", consented, declined, connected, removed, revoked
-    case pluginApproved = "plugin-approved", pluginWithdrawn = "plugin-withdrawn", keyMade = "key-made"
-    case keyRemoved = "key-removed", signedIn = "signed-in", signedOut = "signed-out", mismatch
-    case backgroundOn = "background-on", backgroundOff = "background-off", recoveryMade = "recovery-made"
+    case vended, refreshed
+    case refreshFailed = "refresh-failed"
+    case consented, declined, connected, removed, revoked
+    case pluginApproved = "plugin-approved"
+    case pluginWithdrawn = "plugin-withdrawn"
+    case keyMade = "key-made"
+    case keyRemoved = "key-removed"
+    case signedIn = "signed-in"
+    case signedOut = "signed-out"
+    case mismatch
+    case backgroundOn = "background-on"
+    case backgroundOff = "background-off"
+    case recoveryMade = "recovery-made"
 }
 
 public struct AuditRecord {

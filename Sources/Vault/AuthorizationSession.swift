@@ -42,7 +42,9 @@ public struct AuthorizationSession: Sendable {
         extends = row.optionalID("extends")
         request = row.optionalBytes("request")
         let ids = row.bytes("plugins")
-        plugins = stride(from: 0, to: ids.count, by: 16).compactMap { PluginID(bytes: ids[$0..<min($0 + 16, ids.count)]) }
+        plugins = stride(from: 0, to: ids.count, by: 16).compactMap {
+            PluginID(bytes: ids[$0..<min($0 + 16, ids.count)])
+        }
         redirectURI = row.text("redirect_uri")
         outcome = row.optionalID("outcome")
         isConsumed = row.optionalInstant("consumed_at_ms") != nil
@@ -82,7 +84,8 @@ public struct ApprovedConsent: Sendable {
     init(decoding bytes: [UInt8]) throws {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .map(String.init)
-        guard lines.count == 8, let provider = try? ProviderID(parsing: lines[0]), let vault = VaultID(parsing: lines[1])
+        guard lines.count == 8, let provider = try? ProviderID(parsing: lines[0]),
+            let vault = VaultID(parsing: lines[1])
         else { throw VaultError.damaged("approval") }
         self.init(
             provider: provider, vault: vault, asked: ScopeSet(stored: lines[2]), shown: ScopeSet(stored: lines[3]),

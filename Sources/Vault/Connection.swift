@@ -117,7 +117,8 @@ extension Rows {
 
     /// After the first opening of a sealed form: no later request pays for a public-key operation. An update that
     /// finds nothing lost a race, and the winner's form is as good.
-    public func wrapKey(_ key: borrowing Key<ConnectionRole>, of connection: Connection, under vault: OpenVault) throws {
+    public func wrapKey(_ key: borrowing Key<ConnectionRole>, of connection: Connection, under vault: OpenVault) throws
+    {
         guard connection.vaultKeyForm == .sealed else { return }
         let purpose = Purpose.connectionKey(connection.id, vault: vault.id, version: connection.keyVersion)
         let wrapped = try outerSeal(
@@ -135,7 +136,8 @@ extension Rows {
         return try PrivateKey.unwrap(wrapped, under: vault.key, Purpose.vaultPrivate(vault.id, version: vault.version))
     }
 
-    public func openCredential(of connection: Connection, with key: borrowing Key<ConnectionRole>) throws -> Credential {
+    public func openCredential(of connection: Connection, with key: borrowing Key<ConnectionRole>) throws -> Credential
+    {
         try Credential(decoding: AEAD.open(connection.credential, under: key, connection.credentialPurpose))
     }
 

@@ -46,7 +46,8 @@ public struct Credential: Sendable {
     func withEncoded<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         let texts = [Array(tokenType.utf8), Array(accountID.utf8), Array(accountLabel.utf8), Array(tenant.utf8)]
         let count =
-            1 + 7 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count } + logKey.count
+            1 + 7 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count }
+            + logKey.count
         let encoded = try SecretBytes(count: count) { target in
             var offset = 1
             target[0] = 1

@@ -3,7 +3,9 @@ import GRDB
 import OAuth
 
 public enum OutcomeStatus: String, Sendable {
-    case working, connected, connectedUnused = "connected-unused", kept, removed, approved, declined, failed
+    case working, connected
+    case connectedUnused = "connected-unused"
+    case kept, removed, approved, declined, failed
 }
 
 /// How a consent ended, for the page that the person lands on. Readable by that person for a day.
@@ -42,7 +44,8 @@ extension Rows {
             """,
             [
                 outcome.id.blob, outcome.person.blob, outcome.status.rawValue, outcome.provider.json,
-                outcome.connection?.blob, outcome.request?.blob, outcome.requester, outcome.message, outcome.scopes.text,
+                outcome.connection?.blob, outcome.request?.blob, outcome.requester, outcome.message,
+                outcome.scopes.text,
                 outcome.missing.text, now.adding(seconds: 86_400).milliseconds,
             ])
     }

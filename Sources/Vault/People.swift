@@ -19,7 +19,8 @@ extension Rows {
     }
 
     /// A person to be: known by id so that a plugin can already ask, nobody until the invitation is accepted.
-    public func invite(name: String, expiresAt: Instant, at now: Instant) throws -> (person: PersonID, code: SecretText) {
+    public func invite(name: String, expiresAt: Instant, at now: Instant) throws -> (person: PersonID, code: SecretText)
+    {
         let person: PersonID = random.id()
         _ = try changed(
             "INSERT INTO person (id, name, status, created_at_ms) VALUES (?, ?, 'invited', ?)",
@@ -87,7 +88,8 @@ extension Rows {
             "UPDATE request SET status = 'expired' WHERE status = 'pending' AND expires_at_ms <= ?", [now.milliseconds])
         // Ended requests are kept for a day so that their callers can read the end.
         swept += try changed("DELETE FROM request WHERE expires_at_ms <= ?", [now.milliseconds - 86_400_000])
-        swept += try changed("DELETE FROM invitation WHERE expires_at_ms <= ? AND used_at_ms IS NULL", [now.milliseconds])
+        swept += try changed(
+            "DELETE FROM invitation WHERE expires_at_ms <= ? AND used_at_ms IS NULL", [now.milliseconds])
         swept += try changed(
             """
             DELETE FROM slot WHERE expires_at_ms <= ?1

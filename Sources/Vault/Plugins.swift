@@ -38,7 +38,8 @@ public final class OpenPlugin: Sendable {
 }
 
 extension Rows {
-    public func addPlugin(name: String, owner: PersonID?, at now: Instant) throws -> (id: PluginID, secret: SecretText) {
+    public func addPlugin(name: String, owner: PersonID?, at now: Instant) throws -> (id: PluginID, secret: SecretText)
+    {
         guard try row("SELECT 1 FROM plugin WHERE name = ?", [name]) == nil else { throw VaultError.nameTaken }
         let id: PluginID = random.id()
         let pair = try PrivateKey(random: random)

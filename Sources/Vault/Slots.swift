@@ -4,7 +4,9 @@ import GRDB
 import Secrets
 
 public enum HolderKind: String, Sendable {
-    case session, apiKey = "api-key", plugin, cli, recovery
+    case session
+    case apiKey = "api-key"
+    case plugin, cli, recovery
 
     public var tokenKind: TokenKind {
         switch self {
@@ -121,7 +123,8 @@ extension Rows {
             """,
             [
                 id.blob, kind.rawValue, name, person?.blob, vault?.blob, plugin?.blob, salt.blob,
-                try pair.publicKey.bytes.blob, tag.blob, privateKey.blob, vaultKey?.blob, vaultKey.map { _ in "wrapped" },
+                try pair.publicKey.bytes.blob, tag.blob, privateKey.blob, vaultKey?.blob,
+                vaultKey.map { _ in "wrapped" },
                 now.milliseconds, now.milliseconds, now.milliseconds, lifetime.idle,
                 lifetime.absolute.map { now.milliseconds + $0 },
             ])
@@ -138,7 +141,8 @@ extension Rows {
             """, [token.id.blob])
         guard let row, HolderKind(token.kind)?.rawValue == row.text("kind") else { return nil }
         if let expiry = row.optionalInstant("expires_at_ms"), expiry <= now { return nil }
-        if let idle = row["idle_limit_ms"] as Int64?, row.instant("last_used_at_ms").milliseconds + idle <= now.milliseconds
+        if let idle = row["idle_limit_ms"] as Int64?,
+            row.instant("last_used_at_ms").milliseconds + idle <= now.milliseconds
         {
             return nil
         }
@@ -150,7 +154,8 @@ extension Rows {
             return OpenSlot(
                 id: token.id, kind: kind, name: row.text("name"),
                 vault: OpenVault(id: vault, person: try row.id("person"), version: row["key_version"], key: key),
-                signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"), derived: derived)
+                signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"), derived: derived
+            )
         } catch EnvelopeError.doesNotOpen {
             return nil
         }
@@ -177,7 +182,8 @@ extension Rows {
 
     public func removeSlot(_ id: SlotID, of person: PersonID, kinds: [HolderKind]) throws -> Bool {
         let list = kinds.map { "'\($0.rawValue)'" }.joined(separator: ", ")
-        return try changed("DELETE FROM slot WHERE id = ? AND person = ? AND kind IN (\(list))", [id.blob, person.blob]) > 0
+        return try changed(
+            "DELETE FROM slot WHERE id = ? AND person = ? AND kind IN (\(list))", [id.blob, person.blob]) > 0
     }
 
     public func removeSlots(of kind: HolderKind, in vault: VaultID) throws {

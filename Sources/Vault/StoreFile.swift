@@ -43,7 +43,8 @@ extension Store {
         guard descriptor >= 0 else { throw .storage(code: 14) }
         defer { close(descriptor) }
         var header = [UInt8](repeating: 0, count: 100)
-        guard Glibc.read(descriptor, &header, 100) == 100, header.prefix(15).elementsEqual("SQLite format 3".utf8) else {
+        guard Glibc.read(descriptor, &header, 100) == 100, header.prefix(15).elementsEqual("SQLite format 3".utf8)
+        else {
             throw .foreignFile("it does not begin as an SQLite database does")
         }
         func number(at offset: Int) -> UInt32 { header[offset..<offset + 4].reduce(0) { $0 << 8 | UInt32($1) } }
@@ -81,7 +82,9 @@ extension Store {
     /// One tag per `ENCRYPTION_KEY`: a wrong key is told before anything is sealed under it.
     private static func checkEncryptionKey(_ db: Database, _ keys: StoreKeys) throws {
         let data = AssociatedData("toolshed/v1/key-check")
-        let stored = try Data.fetchAll(db, sql: "SELECT value FROM meta WHERE name LIKE 'key-check:%'").map { [UInt8]($0) }
+        let stored = try Data.fetchAll(db, sql: "SELECT value FROM meta WHERE name LIKE 'key-check:%'").map {
+            [UInt8]($0)
+        }
         if stored.isEmpty || !stored.contains(where: { keys.tags.matches($0, data) }) {
             guard stored.isEmpty else { throw VaultError.wrongEncryptionKey }
         }

@@ -61,7 +61,8 @@ extension Rows {
             ).map(OpenCaller.plugin)
         }
         guard row.isWrapped else { return try openSlot(token, at: now).map(OpenCaller.holder) }
-        guard let vault = VaultID(bytes: row.holderID), let person = row.person, let kind = HolderKind(token.kind) else {
+        guard let vault = VaultID(bytes: row.holderID), let person = row.person, let kind = HolderKind(token.kind)
+        else {
             throw VaultError.damaged("slot")
         }
         do {
@@ -88,7 +89,9 @@ extension Rows {
         case (.plugin(let plugin), .wrapped):
             let inner = try outerOpen(candidate.key, "approval", candidate.keyRow, "connection_key")
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
-            return (ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose)), false)
+            return (
+                ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose)), false
+            )
         case (.plugin(let plugin), .sealed):
             let inner = try outerOpen(candidate.key, "approval", candidate.keyRow, "connection_key")
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
@@ -97,7 +100,9 @@ extension Rows {
         case (.holder(let slot), .wrapped):
             let inner = try outerOpen(candidate.key, "connection", candidate.keyRow, "vault_key")
             let purpose = Purpose.connectionKey(candidate.id, vault: candidate.vault, version: candidate.keyVersion)
-            return (ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: slot.vault.key, purpose)), false)
+            return (
+                ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: slot.vault.key, purpose)), false
+            )
         case (.holder(let slot), .sealed):
             guard let connection = try connection(candidate.id) else { throw VaultError.conflict }
             return (ConnectionKey(try openKey(of: connection, with: slot.vault)), true)
@@ -116,7 +121,8 @@ extension Rows {
         case .plugin(let plugin):
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
             let wrapped = try outerSeal(
-                AEAD.wrap(key.key, under: plugin.holder, purpose, random), "approval", candidate.keyRow, "connection_key")
+                AEAD.wrap(key.key, under: plugin.holder, purpose, random), "approval", candidate.keyRow,
+                "connection_key")
             _ = try changed(
                 """
                 UPDATE approval SET connection_key = ?, connection_key_form = 'wrapped'
