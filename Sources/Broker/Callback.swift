@@ -67,7 +67,7 @@ extension Broker {
         }
         switch response.outcome {
         case .error(let code, _):
-            let isDenied = provider.errorClass(authorization: code) == .denied
+            let isDenied = provider.authorizationErrorClass(code) == .denied
             try end(&outcome, flow, failed: isDenied ? "denied" : "provider-refused", at: now)
             return .done(done)
         case .code(let code):

@@ -1,0 +1,69 @@
+import Broker
+import Encoding
+import Envelope
+import FastCGI
+import Glibc
+import Logging
+import OAuth
+import ProviderHTTP
+import Secrets
+import Settings
+import Vault
+
+/// One `toolshedd work`: a pool of request threads and one I/O thread, put together. Opened after exec.
+public final class Worker: Sendable {
+    public let pool: Pool<Resumption>
+    public let http: ProviderHTTP
+    private let audit: AuditLog
+
+    public init(
+        settings: Settings, keys: WorkerKeys, listener: Int32, peers: [uid_t], limits: Limits, http: ProviderHTTP,
+        keeper: KeeperPort, refresh: @escaping Gateway.Network.Refresh, log: Logger
+    ) throws {
+        self.http = http
+        let path = settings.databasePath
+        let writer = try Store.Writer(path: path)
+        let audit = try AuditLog(folder: settings.auditFolder, at: Instant.now())
+        self.audit = audit
+        let discovered = Discovered()
+        let storeKeys = StoreKeys(keys)
+        let network = Gateway.Network(
+            send: { call, completion in
+                http.send(call, deadlineMilliseconds: Self.networkMilliseconds, completion: completion)
+            }, refresh: refresh)
+        pool = try Pool(listener: listener, threads: settings.threads, peers: peers, limits: limits) { _, pool in
+            let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
+            let broker = try Broker(
+                store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered, random: .system)
+            return Gateway(broker: broker, pool: pool, network: network, log: log).handler
+        }
+    }
+
+    /// Below the pool's own limit for requests set aside, so that the flow can still say what happened.
+    private static let networkMilliseconds = 7_000
+
+    /// Answers until drained. The I/O thread starts first and ends last: what is in flight needs it.
+    public func run(ready: () -> Void) throws {
+        let loop = try startThread { [http] in http.run() }
+        flushAudit()
+        defer {
+            http.stop()
+            pthread_join(loop, nil)
+            audit.flush()
+        }
+        try pool.run(ready: ready)
+    }
+
+    /// Records are in the kernel before their answer; within a second they are on the disk too.
+    private func flushAudit() {
+        http.after(milliseconds: 500) { [weak self] in
+            self?.audit.flush()
+            self?.flushAudit()
+        }
+    }
+}
+
+extension Settings {
+    public var databasePath: String { "\(stateDirectory)/toolshed.sqlite" }
+    public var auditFolder: String { "\(stateDirectory)/audit" }
+}
