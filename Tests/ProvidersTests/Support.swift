@@ -9,6 +9,9 @@ let testHeap: Void = {
     do { try SecureHeap.start(bytes: 1 << 20) } catch { fatalError("no locked memory for tests: \(error)") }
 }()
 
+/// The built-in entries, parsed once for all tests.
+let builtIn = Result { () throws(CatalogueError) in try BuiltIn.load() }
+
 /// When the answers of these tests are received.
 let noon = Instant(milliseconds: 1_800_000_000_000)
 
@@ -24,13 +27,13 @@ func catalogue(_ files: String..., mode: UInt32 = 0o600) throws -> Catalogue {
     let parsed = try files.enumerated().map { index, text in
         try OperatorFile(parsing: text, file: "providers.d/\(index + 1).yaml", mode: mode)
     }
-    return try Catalogue(BuiltIn.load(), parsed, clients)
+    return try Catalogue(builtIn.get(), parsed, clients)
 }
 
 func provider(_ name: String, _ files: String...) throws -> Provider {
     _ = testHeap
     let parsed = try files.map { try OperatorFile(parsing: $0, file: "test.yaml", mode: 0o600) }
-    let all = try Catalogue(BuiltIn.load(), parsed, clients)
+    let all = try Catalogue(builtIn.get(), parsed, clients)
     guard let provider = all[try ProviderID(parsing: name)] else { throw MissingProvider(name: name) }
     return provider
 }
