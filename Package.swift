@@ -106,7 +106,7 @@ let package = Package(
             name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"], swiftSettings: settings
         ),
         .testTarget(
-            name: "ProviderHTTPTests", dependencies: ["CLinux", "OAuth", "ProviderHTTP", "Secrets"],
+            name: "ProviderHTTPTests", dependencies: ["Encoding", "OAuth", "ProviderHTTP", "Providers", "Secrets"],
             swiftSettings: settings),
         .testTarget(
             name: "SettingsTests", dependencies: ["Encoding", "OAuth", "Providers", "Secrets", "Settings"],

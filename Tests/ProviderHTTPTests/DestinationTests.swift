@@ -73,7 +73,7 @@ struct DestinationTests {
     @Test("A kept connection to an address that this call may not use is not used")
     func keptConnection() async throws {
         let certificate = try Certificate()
-        let provider = try Provider(["--cert", certificate.path, "--key", certificate.keyPath])
+        let provider = try ProviderDouble(["--cert", certificate.path, "--key", certificate.keyPath])
         let loop = try LoopThread(caFile: certificate.path)
         let url = provider.url("/generic/.well-known/openid-configuration")
         #expect(await loop.send(.loopback("GET", url)).kind == "200")
@@ -84,7 +84,7 @@ struct DestinationTests {
     @Test("A server that the CA file vouches for is called, and only then")
     func trust() async throws {
         let certificate = try Certificate()
-        let provider = try Provider(["--cert", certificate.path, "--key", certificate.keyPath])
+        let provider = try ProviderDouble(["--cert", certificate.path, "--key", certificate.keyPath])
         #expect(try await LoopThread(caFile: certificate.path).send(.exchange(provider)).kind == "400")
         #expect(try await LoopThread().send(.exchange(provider)).kind == "notSent")
         #expect(try await LoopThread(caFile: Certificate().path).send(.exchange(provider)).kind == "notSent")
@@ -94,7 +94,7 @@ struct DestinationTests {
     @Test("The certificate must name the host that was called")
     func hostName() async throws {
         let certificate = try Certificate(names: "DNS:other.example")
-        let provider = try Provider(["--cert", certificate.path, "--key", certificate.keyPath])
+        let provider = try ProviderDouble(["--cert", certificate.path, "--key", certificate.keyPath])
         #expect(try await LoopThread(caFile: certificate.path).send(.exchange(provider)).kind == "notSent")
     }
 }

@@ -36,7 +36,7 @@ struct FailureTests {
         "The connection ends after the request was read: lost",
         arguments: ["drop", "truncated"], ["before", "after"])
     func dropped(kind: String, when: String) async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(
             provider, #"{"family": "generic", "endpoint": "token", "kind": "\#(kind)", "when": "\#(when)"}"#)
@@ -46,7 +46,7 @@ struct FailureTests {
 
     @Test("The answer does not come in time: lost, at the deadline")
     func silence() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(provider, #"{"family": "generic", "endpoint": "token", "kind": "hold"}"#)
         let start = ContinuousClock.now
@@ -57,7 +57,7 @@ struct FailureTests {
 
     @Test("An answer that comes a byte at a time ends at the deadline")
     func slowLoris() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(
             provider, #"{"family": "generic", "endpoint": "token", "kind": "slow_loris", "interval": 0.05}"#)
@@ -77,7 +77,7 @@ struct FailureTests {
 
     @Test("Five megabytes are refused by their announced length")
     func huge() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(provider, #"{"family": "generic", "endpoint": "token", "kind": "huge"}"#)
         #expect(await loop.send(.exchange(provider)).kind == "tooLarge")
@@ -109,7 +109,7 @@ struct FailureTests {
 
     @Test("A redirect is not followed, with credentials or without", arguments: [301, 302, 303, 307, 308])
     func redirect(status: Int) async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         let elsewhere = provider.url("/generic/api/whoami")
         try await loop.arm(

@@ -8,7 +8,7 @@ import Testing
 struct LoopTests {
     @Test("512 calls are under way at the same time, and each gets its answer")
     func parallel() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(provider, #"{"family": "generic", "endpoint": "token", "kind": "hold"}"#)
         async let kinds = withTaskGroup(of: String.self, returning: [String].self) { group in
@@ -29,7 +29,7 @@ struct LoopTests {
 
     @Test("Calls from many threads wake the loop and are answered on its one thread")
     func threads() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         let names = Mutex<Set<UInt>>([])
         await withCheckedContinuation { continuation in
@@ -51,7 +51,7 @@ struct LoopTests {
 
     @Test("Providers that never answer hold up nobody else")
     func deadHost() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let silent = try Listener { _, fd in readToEnd(fd) }
         defer { silent.stop() }
         let loop = try LoopThread()
@@ -70,7 +70,7 @@ struct LoopTests {
 
     @Test("A completion may send the next call")
     func chain() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         let kind = await withCheckedContinuation { continuation in
             loop.http.send(.exchange(provider)) { _ in
@@ -126,7 +126,7 @@ struct LoopTests {
 
     @Test("Stopping answers what is under way and what comes after")
     func stop() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let other = try LoopThread()
         let loop = try LoopThread()
         try await other.arm(provider, #"{"family": "generic", "endpoint": "token", "kind": "hold"}"#)

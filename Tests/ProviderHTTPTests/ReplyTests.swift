@@ -8,7 +8,7 @@ import Testing
 struct ReplyTests {
     @Test("A reply has its status, lower-case headers and body, whatever the status")
     func reply() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         let reply = try await loop.send(.exchange(provider)).get()
         #expect(reply.status == 400)
@@ -18,7 +18,7 @@ struct ReplyTests {
 
     @Test("Method, headers, secret header and body reach the provider as given")
     func request() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(provider, #"{"family": "*", "endpoint": "*", "kind": "body", "body": {}}"#)
         let call = ProviderCall.loopback(
@@ -37,14 +37,14 @@ struct ReplyTests {
 
     @Test("A blocking call behaves as one on the loop")
     func blocking() throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         #expect(ProviderHTTP.perform(.exchange(provider)).kind == "400")
         #expect(ProviderHTTP.perform(.loopback("GET", "http://127.0.0.1:1/")).kind == "notSent")
     }
 
     @Test("A cookie that a provider sets is not sent back")
     func cookies() async throws {
-        let provider = try Provider()
+        let provider = try ProviderDouble()
         let loop = try LoopThread()
         try await loop.arm(
             provider,

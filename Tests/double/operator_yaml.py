@@ -23,9 +23,9 @@ def demo_yaml(port: int) -> str:
 ENTRIES = {
     "github": """\
   github:
-    extends: github
     allow_loopback_http: true
     client: { id: github-client, secret: github-secret }
+    api: { base: AT/github/api }
     endpoints:
       authorize: AT/github/login/oauth/authorize
       token: AT/github/login/oauth/access_token
@@ -34,50 +34,48 @@ ENTRIES = {
       introspect: AT/github/api/applications/github-client/token
       manage_page: AT/github/settings/connections/applications/github-client
     identity:
-      - { method: GET, url: "AT/github/api/user", headers: { Accept: application/vnd.github+json, User-Agent: "${user_agent}" }, id: id, label: login, name: name, email: email, avatar: avatar_url }
+      - { method: GET, url: "AT/github/api/user", headers: { Accept: application/vnd.github+json }, id: id, label: login }
 """,
     "google": """\
   google:
-    extends: google
     allow_loopback_http: true
     client: { id: google-client, secret: google-secret }
+    api: { base: AT/google/api }
     endpoints:
       authorize: AT/google/o/oauth2/v2/auth
       token: AT/google/token
       revoke: AT/google/revoke
       introspect: AT/google/tokeninfo
-      discovery: AT/google/.well-known/openid-configuration
       manage_page: AT/google/permissions
     identity:
-      - { method: GET, url: "AT/google/v1/userinfo", needs_any: [openid, email, profile], id: sub, label: email, name: name }
+      - { method: GET, url: "AT/google/v1/userinfo", needs_any: [openid, email, profile], id: sub, label: "email|name" }
       - { method: GET, url: "AT/google/gmail/v1/users/me/profile", needs_any: ["https://mail.google.com/", gmail.modify, gmail.readonly, gmail.compose, gmail.metadata], id: emailAddress, label: emailAddress }
       - { method: GET, url: "AT/google/drive/v3/about?fields=user(permissionId,emailAddress,displayName)", needs_any: [drive, drive.readonly, drive.file, drive.metadata, drive.metadata.readonly], id: user.permissionId, label: user.emailAddress }
       - { method: GET, url: "AT/google/calendar/v3/calendars/primary", needs_any: [calendar, calendar.readonly, calendar.calendars.readonly], id: id, label: id }
 """,
     "slack": """\
   slack:
-    extends: slack
     allow_loopback_http: true
     client: { id: slack-client, secret: slack-secret }
+    api: { base: AT/slack/api }
     endpoints:
       authorize: AT/slack/oauth/v2/authorize
       token: AT/slack/api/oauth.v2.access
       revoke: AT/slack/api/auth.revoke
-      uninstall: AT/slack/api/apps.uninstall
     identity:
-      - { method: POST, url: "AT/slack/api/auth.test", ok: ok, id: [team_id, user_id], label: "${user} @ ${team}", tenant: team_id, url_field: url }
+      - { method: POST, url: "AT/slack/api/auth.test", ok: ok, id: ["team_id|enterprise_id", user_id], label: "${user} @ ${team}", tenant: "team_id|enterprise_id" }
 """,
     "linear": """\
   linear:
-    extends: linear
     allow_loopback_http: true
     client: { id: linear-client, secret: linear-secret }
+    api: { base: AT/linear/api }
     endpoints:
       authorize: AT/linear/oauth/authorize
       token: AT/linear/oauth/token
       revoke: AT/linear/oauth/revoke
     identity:
-      - { method: POST, url: "AT/linear/graphql", headers: { Content-Type: application/json }, body: '{"query":"{ viewer { id name email } organization { id name urlKey } }"}', fail_if: errors, id: data.viewer.id, label: "${data.viewer.name} @ ${data.organization.name}", email: data.viewer.email, tenant: data.organization.id }
+      - { method: POST, url: "AT/linear/graphql", headers: { Content-Type: application/json }, body: '{"query":"{ viewer { id name email } organization { id name urlKey } }"}', fail_if: errors, id: data.viewer.id, label: "${data.viewer.name} @ ${data.organization.name}", tenant: data.organization.id }
 """,
     "corp": """\
   corp:
@@ -85,16 +83,18 @@ ENTRIES = {
     issuer: AT/generic
     allow_loopback_http: true
     client: { id: generic-client, secret: generic-secret }
+    api: { base: AT/generic/api }
     default_scopes: [repo, read]
     authorize: { pkce: { default: S256, available: [S256] } }
     identity:
-      - { method: GET, url: "AT/generic/userinfo", id: sub, label: preferred_username, email: email }
+      - { method: GET, url: "AT/generic/userinfo", id: sub, label: preferred_username }
 """,
     "demo": """\
   demo:
     name: Demo provider
     allow_loopback_http: true
     client: { id: demo-client, secret: demo-secret }
+    api: { base: AT/demo/api }
     endpoints:
       authorize: AT/demo/authorize
       token: AT/demo/token
@@ -105,7 +105,7 @@ ENTRIES = {
     refresh: { supported: "yes", rotates: "yes" }
     revoke: { style: rfc7009, auth: body, which: refresh, success: [200] }
     identity:
-      - { method: GET, url: "AT/demo/userinfo", id: sub, label: preferred_username, email: email }
+      - { method: GET, url: "AT/demo/userinfo", id: sub, label: preferred_username }
 """,
 }
 

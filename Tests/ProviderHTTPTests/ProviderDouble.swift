@@ -4,7 +4,7 @@ import ProviderHTTP
 import Secrets
 
 /// The provider double, a process of its own that leaves with this one.
-final class Provider: Sendable {
+final class ProviderDouble: Sendable {
     let origin: String
     private let process: Process
     private let input: Pipe
@@ -34,6 +34,19 @@ final class Provider: Sendable {
     }
 
     func url(_ path: String) -> String { origin + path }
+
+    /// The operator's file that points the service at this double.
+    func operatorFile() throws -> Data {
+        let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../double/operator_yaml.py")
+        let output = Pipe()
+        let writer = Process()
+        writer.executableURL = URL(filePath: "/usr/bin/env")
+        writer.arguments =
+            ["python3", "-B", script.standardizedFileURL.path] + origin.split(separator: ":").suffix(1).map(String.init)
+        writer.standardOutput = output
+        try writer.run()
+        return output.fileHandleForReading.readDataToEndOfFile()
+    }
 }
 
 /// A loop with a thread of its own, stopped with its owner.
@@ -56,7 +69,9 @@ final class LoopThread: Sendable {
 
     /// A call to /control, which must succeed.
     @discardableResult
-    func control<Reply: Decodable>(_ provider: Provider, _ verb: String, _ body: String? = nil) async throws -> Reply {
+    func control<Reply: Decodable>(_ provider: ProviderDouble, _ verb: String, _ body: String? = nil) async throws
+        -> Reply
+    {
         let reply = try await send(
             .loopback(
                 body == nil ? "GET" : "POST", provider.url("/control/\(verb)"), body: body, replyBytes: 64 << 20)
@@ -64,12 +79,12 @@ final class LoopThread: Sendable {
         return try JSONDecoder().decode(Reply.self, from: Data(reply.body))
     }
 
-    func arm(_ provider: Provider, _ fault: String) async throws {
+    func arm(_ provider: ProviderDouble, _ fault: String) async throws {
         let _: Ignored = try await control(provider, "fault", fault)
     }
 
     /// What reached the provider's endpoint of that name.
-    func requests(_ provider: Provider, _ endpoint: String) async throws -> [Recorded] {
+    func requests(_ provider: ProviderDouble, _ endpoint: String) async throws -> [Recorded] {
         let log: Log = try await control(provider, "log?endpoint=\(endpoint)")
         return log.requests
     }
@@ -105,7 +120,7 @@ extension ProviderCall {
     }
 
     /// A token request as the flows make it.
-    static func exchange(_ provider: Provider) -> ProviderCall {
+    static func exchange(_ provider: ProviderDouble) -> ProviderCall {
         .loopback(
             "POST", provider.url("/generic/token"),
             headers: [
