@@ -99,7 +99,8 @@ let package = Package(
             swiftSettings: settings),
 
         .testTarget(name: "EncodingTests", dependencies: ["Encoding"], swiftSettings: settings),
-        .testTarget(name: "EnvelopeTests", dependencies: ["Encoding", "Envelope", "Secrets"], swiftSettings: settings),
+        .testTarget(
+            name: "EnvelopeTests", dependencies: ["CLinux", "Encoding", "Envelope", "Secrets"], swiftSettings: settings),
         .testTarget(
             name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
         .testTarget(

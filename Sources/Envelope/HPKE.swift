@@ -74,9 +74,9 @@ public enum HPKE {
 
 /// RFC 9180 §4.1 and §5.1 for sender and recipient: they differ only in whose private key meets whose public key.
 struct HPKESchedule: ~Copyable {
-    private enum SharedSecret {}
-    private enum Pseudorandom {}
+    enum SharedSecret {}
     enum MessageKey {}
+    private enum Pseudorandom {}
 
     let key: Key<MessageKey>
     /// `base_nonce`, which is the nonce of the first and only message (§5.2). Not a secret.
@@ -86,30 +86,44 @@ struct HPKESchedule: ~Copyable {
         own: borrowing Agreement, peer: PublicKey, encapsulated: PublicKey, recipient: PublicKey, info: [UInt8]
     ) throws(EnvelopeError) {
         let shared = try Self.sharedSecret(own: own, peer: peer, context: encapsulated.bytes + recipient.bytes)
-        let suite = HPKESuite.hpke
-        let secret: Key<Pseudorandom> = try shared.withUnsafeBytes { (shared) throws(EnvelopeError) in
-            try suite.extract(salt: shared, "secret", UnsafeRawBufferPointer(start: nil, count: 0))
+        var key = try takingSecureMemory { () throws(SecureHeapError) in
+            try SecretBytes(count: Key<MessageKey>.size) { _ in }
         }
-        let context = [HPKESuite.baseMode] + suite.hash("psk_id_hash", []) + suite.hash("info_hash", info)
-        key = try Key { suite.expand(secret, "key", context, into: $0) }
         var nonce = [UInt8](repeating: 0, count: GCM.nonceSize)
-        nonce.withUnsafeMutableBytes { suite.expand(secret, "base_nonce", context, into: $0) }
+        try key.withUnsafeMutableBytes { (key) throws(EnvelopeError) in
+            try nonce.withUnsafeMutableBufferPointer { (nonce) throws(EnvelopeError) in
+                try Self.expand(
+                    shared, info: info, suite: .hpke, key: key, nonce: UnsafeMutableRawBufferPointer(nonce))
+            }
+        }
+        self.key = try Key(key)
         self.nonce = nonce
     }
 
     /// `ExtractAndExpand` of §4.1.
-    private static func sharedSecret(
+    static func sharedSecret(
         own: borrowing Agreement, peer: PublicKey, context: [UInt8]
     ) throws(EnvelopeError) -> Key<SharedSecret> {
         let suite = HPKESuite.kem
-        var agreement = try takingSecureMemory { () throws(SecureHeapError) in
-            try SecretBytes(count: 32) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
-        }
+        var agreement = try takingSecureMemory { () throws(SecureHeapError) in try SecretBytes(count: 32) { _ in } }
         try agreement.withUnsafeMutableBytes { (out) throws(EnvelopeError) in try own.agree(with: peer, into: out) }
         let extracted: Key<Pseudorandom> = try agreement.withUnsafeBytes { (agreement) throws(EnvelopeError) in
             try suite.extract(salt: UnsafeRawBufferPointer(start: nil, count: 0), "eae_prk", agreement)
         }
         return try Key { suite.expand(extracted, "shared_secret", context, into: $0) }
+    }
+
+    /// `KeySchedule` of §5.1 in base mode; the sizes of `key` and `nonce` are those of the suite's AEAD.
+    static func expand(
+        _ shared: borrowing Key<SharedSecret>, info: [UInt8], suite: HPKESuite, key: UnsafeMutableRawBufferPointer,
+        nonce: UnsafeMutableRawBufferPointer
+    ) throws(EnvelopeError) {
+        let secret: Key<Pseudorandom> = try shared.withUnsafeBytes { (shared) throws(EnvelopeError) in
+            try suite.extract(salt: shared, "secret", UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+        let context = [HPKESuite.baseMode] + suite.hash("psk_id_hash", []) + suite.hash("info_hash", info)
+        suite.expand(secret, "key", context, into: key)
+        suite.expand(secret, "base_nonce", context, into: nonce)
     }
 }
 

@@ -65,13 +65,13 @@ public struct PrivateKey: ~Copyable, Sendable {
     }
 }
 
-/// A private key in the form that OpenSSL computes with. Making it costs a public-key operation.
+/// A private key in the form that OpenSSL computes with. Making it costs a public-key operation. OpenSSL 3.0 has its copy
+/// in ordinary memory and wipes it when it is freed, so one of these lives no longer than one seal or open.
 struct Agreement: ~Copyable {
     private let key: OpaquePointer
 
     fileprivate init(_ scalar: UnsafeRawBufferPointer) throws(EnvelopeError) {
         let bytes = scalar.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        // OpenSSL keeps the private half on the secure heap too, which may be full.
         guard let key = EVP_PKEY_new_raw_private_key_ex(nil, "X25519", nil, bytes, scalar.count) else {
             ERR_clear_error()
             throw .exhausted

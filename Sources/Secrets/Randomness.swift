@@ -1,15 +1,23 @@
-import COpenSSL
+import Glibc
 
 /// Where random bytes come from; an argument, so that a test can repeat a run.
 public struct Randomness: Sendable {
     private let source: @Sendable (UnsafeMutableRawBufferPointer) -> Void
 
-    /// OpenSSL's generator, seeded by the kernel.
+    /// The kernel's generator. OpenSSL's own would keep a state per thread on the secure heap, and a full heap would
+    /// leave a new thread without random bytes.
     public static let system = Randomness { out in
-        guard let base = out.baseAddress, out.count > 0 else { return }
-        // Nothing may go on with bytes that are not random.
-        guard RAND_bytes_ex(nil, base, out.count, 256) == 1 else { fatalError("the random generator failed") }
+        var rest = out[...]
+        while !rest.isEmpty {
+            let part = UnsafeMutableRawBufferPointer(rebasing: rest.prefix(mostAtOnce))
+            // Nothing may go on with bytes that are not random.
+            guard getentropy(part.baseAddress!, part.count) == 0 else { fatalError("no random bytes from the kernel") }
+            rest = rest.dropFirst(part.count)
+        }
     }
+
+    /// getentropy(3) gives no more than this at a time.
+    private static let mostAtOnce = 256
 
     /// `fill` must write every byte that it is given.
     public init(fill: @escaping @Sendable (UnsafeMutableRawBufferPointer) -> Void) {
