@@ -117,7 +117,7 @@ async function decide(decision) {
         const answer = await call("POST", "/api/connect", {
             digest: shown.digest, decision, owner: link.get("owner"), bridge: link.get("bridge"),
             scopes: shown.scopes.map(scope => scope.scope).filter(scope => !left.has(scope)),
-            request: link.get("request"), alsoFor: boxes("others", true), formToken: shown.formToken,
+            request: link.get("request") ?? undefined, alsoFor: boxes("others", true), formToken: shown.formToken,
         });
         location.assign(path(answer.location));
     } catch (problem) {

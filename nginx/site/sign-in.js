@@ -19,7 +19,7 @@ async function look() {
         const me = await call("GET", "/api/me");
         fill(document, { name: clean(me.name, 80) || "an unnamed person" });
         byId("onward").href = destination() ?? "/vault";
-        head("You are signed in");
+        head("Signed in");
         show("in");
     } catch (problem) {
         show("out");
