@@ -81,12 +81,7 @@ let package = Package(
                 "Vault", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
-        .target(
-            name: "Supervisor",
-            dependencies: [
-                "CLinux", "Envelope", "Secrets", "Settings", .product(name: "Logging", package: "swift-log"),
-            ],
-            swiftSettings: settings),
+        .target(name: "Supervisor", dependencies: ["CLinux"], swiftSettings: settings),
 
         .executableTarget(
             name: "toolshedd",
@@ -103,6 +98,7 @@ let package = Package(
             name: "EnvelopeTests", dependencies: ["CLinux", "Encoding", "Envelope", "Secrets"], swiftSettings: settings),
         .testTarget(
             name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
+        .testTarget(name: "SupervisorTests", dependencies: ["CLinux", "Supervisor"], swiftSettings: settings),
         .testTarget(
             name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"], swiftSettings: settings
         ),

@@ -1,3 +1,10 @@
-@main struct Toolshedd {
-    static func main() {}
+import ArgumentParser
+
+/// The daemon: one binary, started again for every role.
+@main struct Toolshedd: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "toolshedd",
+        abstract: "Asks people for authorization on demand, keeps what they grant sealed, and vends tokens.",
+        subcommands: [Supervise.self, Work.self, Keep.self]
+    )
 }

@@ -1,0 +1,18 @@
+import Glibc
+
+/// What a child is given by its supervisor before anything else.
+public struct Inheritance {
+    /// The settings, by name: the child's environment and what came over the control socket.
+    public let environment: [String: String]
+    /// The role's key material; wiped when this is released.
+    public let keys: ControlMessage
+
+    /// Waits for both. Nil when the supervisor is gone, or this process was not started by one.
+    public static func receive(from control: ControlSocket, own: OwnEnvironment) -> Inheritance? {
+        guard let settings = try? control.receive(), settings.tag == .settings,
+            let keys = try? control.receive(), keys.tag == .keys
+        else { return nil }
+        let sent = settings.withPayload(OwnEnvironment.decode)
+        return Inheritance(environment: own.variables.merging(sent) { _, sent in sent }, keys: keys)
+    }
+}
