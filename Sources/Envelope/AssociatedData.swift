@@ -5,7 +5,7 @@ import Encoding
 public struct AssociatedData: Sendable {
     public private(set) var bytes: [UInt8] = []
 
-    /// `purpose` says what and in which version, such as `toolshed/v1/credential`.
+    /// `purpose` says what and in which version, such as `toolshed/v1/connection.credential`.
     public init(_ purpose: StaticString) {
         bytes.reserveCapacity(160)
         add(UnsafeRawBufferPointer(start: purpose.utf8Start, count: purpose.utf8CodeUnitCount))
