@@ -77,7 +77,8 @@ final class Transfer {
             && ccurl_set_offset(handle, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(mostBytes)) == CURLE_OK
             // No SIGALRM for timeouts: the process has many threads.
             && set(CURLOPT_NOSIGNAL, 1)
-            // Without it, giving up on a name waits for the resolver's thread, and the loop with it.
+            // Without it, giving up on a name waits for the resolver's thread, and the loop with it: 10 s measured with a
+            // name server that does not answer.
             && set(CURLOPT_QUICK_EXIT, 1)
     }
 

@@ -23,6 +23,8 @@ public struct Provider: Sendable {
     public let issuer: String?
     /// `http` to a loopback address is permitted, for development.
     public let allowsLoopbackHTTP: Bool
+    /// The provider is on the operator's own network: its names may resolve to private addresses.
+    public let allowsPrivateAddresses: Bool
     public internal(set) var authorize: AuthorizeRules
     public internal(set) var token: TokenRules
     public let response: ResponseRules
@@ -82,6 +84,7 @@ public struct Provider: Sendable {
         var limits = ProviderCall.Limits()
         limits.totalMilliseconds = total
         limits.allowsLoopbackHTTP = allowsLoopbackHTTP
+        limits.refusesSpecialAddresses = !allowsPrivateAddresses
         return limits
     }
 

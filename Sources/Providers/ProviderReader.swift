@@ -20,6 +20,7 @@ extension Provider {
         endpoints = try Endpoints(reading: &endpointFields)
         issuer = try fields.text("issuer")
         allowsLoopbackHTTP = try fields.flag("allow_loopback_http")
+        allowsPrivateAddresses = try fields.flag("allow_private_addresses")
         let discovers = issuer != nil && (endpoints.authorize == nil || endpoints.token == nil)
         let want = try Self.wantedKind(&fields)
         var block = try fields.block("authorize")

@@ -9,7 +9,7 @@ import Testing
 /// The catalogue's calls against the double, over the network: what one side writes the other must read.
 @Suite("The catalogue and the provider double speak the same language", .serialized)
 struct FamilyTests {
-    static let families = ["github", "google", "slack", "linear", "corp"]
+    static let families = ["github", "google", "slack", "linear", "corp", "demo"]
     static let callback = "https://localhost:8443/api/auth/x/callback"
     // RFC 7636 appendix B.
     static let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -67,6 +67,22 @@ struct FamilyTests {
         }
     }
 
+    @Test("Private addresses are refused unless the operator's file permits them", arguments: [true, false])
+    func privateAddresses(permitted: Bool) async throws {
+        let flag = permitted ? "\n    allow_private_addresses: true" : ""
+        let yaml = "version: 1\nproviders:\n  inside:\n    issuer: https://10.255.255.1\(flag)\n"
+        let provider = try catalogued("inside", Data(yaml.utf8))
+        let loop = try LoopThread()
+        for call in provider.discoveryCalls() {
+            let outcome = await loop.send(call, deadlineMilliseconds: 100)
+            guard case .failure(.notSent(let reason)) = outcome else {
+                Issue.record("sent to an address where nothing is")
+                return
+            }
+            #expect((reason == "the address is not permitted") == !permitted)
+        }
+    }
+
     @Test("Revoking ends the token, where it is switched on", arguments: families)
     func revokes(family: String) async throws {
         let fixture = try await Fixture(family)
@@ -80,6 +96,17 @@ struct FamilyTests {
         #expect(try await !fixture.isLive(tokens.accessToken))
         #expect(try await fixture.complaints() == [])
     }
+}
+
+/// The provider of that name, as a service with this operator's file has it.
+private func catalogued(_ bridge: String, _ yaml: Data) throws -> Provider {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "wire-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appending(path: "doubles.yaml").path
+    #expect(FileManager.default.createFile(atPath: file, contents: yaml, attributes: [.posixPermissions: 0o600]))
+    let catalogue = try Catalogue.load(environment: [:], providersFolder: folder.path)
+    return try #require(try catalogue[ProviderID(bridge: bridge)])
 }
 
 /// The double as at its start, a loop, and one provider of the catalogue pointed at the double.
@@ -98,14 +125,8 @@ private struct Fixture {
         let _: Ignored = try await loop.control(double, "reset", "{}")
         family = bridge == "corp" ? "generic" : bridge
         try SecureHeap.start(bytes: 4 << 20)
-        let folder = FileManager.default.temporaryDirectory.appending(path: "wire-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file = folder.appending(path: "doubles.yaml").path
-        let yaml = try double.operatorFile()
-        #expect(FileManager.default.createFile(atPath: file, contents: yaml, attributes: [.posixPermissions: 0o600]))
-        let catalogue = try Catalogue.load(environment: [:], providersFolder: folder.path)
-        var provider = try #require(try catalogue[ProviderID(bridge: bridge)])
+        let yaml = try double.operatorFile(demo: bridge == "demo")
+        var provider = try catalogued(bridge, yaml)
         if provider.needsDiscovery {
             for call in provider.discoveryCalls() {
                 guard let reply = try? await loop.send(call).get(), reply.status == 200 else { continue }

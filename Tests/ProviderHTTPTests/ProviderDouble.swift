@@ -36,13 +36,14 @@ final class ProviderDouble: Sendable {
     func url(_ path: String) -> String { origin + path }
 
     /// The operator's file that points the service at this double.
-    func operatorFile() throws -> Data {
+    func operatorFile(demo: Bool) throws -> Data {
         let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../double/operator_yaml.py")
         let output = Pipe()
         let writer = Process()
         writer.executableURL = URL(filePath: "/usr/bin/env")
         writer.arguments =
-            ["python3", "-B", script.standardizedFileURL.path] + origin.split(separator: ":").suffix(1).map(String.init)
+            ["python3", "-B", script.standardizedFileURL.path, String(origin.split(separator: ":").last!)]
+            + (demo ? ["--demo"] : [])
         writer.standardOutput = output
         try writer.run()
         return output.fileHandleForReading.readDataToEndOfFile()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The operator's file that points the service at a double: providers.d/doubles.yaml for a port (mode 0600: it holds secrets).
 
-    python3 operator_yaml.py PORT > providers.d/doubles.yaml
+    python3 operator_yaml.py PORT > providers.d/doubles.yaml         the four, and corp by discovery
+    python3 operator_yaml.py PORT --demo > providers.d/demo.yaml     the demo provider
 """
 
 import sys
@@ -92,6 +93,7 @@ ENTRIES = {
     "demo": """\
   demo:
     name: Demo provider
+    issuer: AT/demo
     allow_loopback_http: true
     client: { id: demo-client, secret: demo-secret }
     api: { base: AT/demo/api }
@@ -110,4 +112,4 @@ ENTRIES = {
 }
 
 if __name__ == "__main__":
-    print(providers_yaml(int(sys.argv[1])), end="")
+    print((demo_yaml if "--demo" in sys.argv else providers_yaml)(int(sys.argv[1])), end="")
