@@ -23,3 +23,21 @@ extension Store {
         (error as? DatabaseError).map { $0.extendedResultCode.rawValue }
     }
 }
+
+/// The one sentence that an operator reads when the service does not start.
+extension VaultError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .foreignFile(let why): "The database is not one of Toolshed's (\(why)); it was not touched."
+        case .newerSchema(let found, let known):
+            "The database was made by a newer version (schema \(found), this one knows \(known)); it was not touched."
+        case .damaged(let what): "The database holds something that cannot be (\(what)); nothing was changed."
+        case .wrongEncryptionKey:
+            "ENCRYPTION_KEY is not the one this database was made with; nothing was changed."
+        case .storage(let code): "SQLite refused with result code \(code); nothing was changed."
+        case .envelope(let error): "A sealed value did not open (\(error))."
+        case .conflict: "The row moved on while it was worked on; try again."
+        case .nameTaken: "The name is taken."
+        }
+    }
+}

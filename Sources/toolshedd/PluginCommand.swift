@@ -1,0 +1,86 @@
+import ArgumentParser
+import Encoding
+import Foundation
+import Secrets
+import Vault
+
+struct PluginCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plugin", abstract: "Register the plugins that may ask any person.",
+        subcommands: [Add.self, List.self, Remove.self])
+
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Register a plugin and print its key, once.")
+
+        @Argument(help: "The name that people will read on consent pages.")
+        var name: String
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func validate() throws {
+            guard !name.isEmpty, name.count <= 80 else { throw ValidationError("A name has 1 to 80 characters.") }
+        }
+
+        func run() throws {
+            let administration = try Administration()
+            let made: (id: PluginID, secret: SecretText)
+            do {
+                made = try administration.store.write { try $0.addPlugin(name: name, owner: nil, at: .now()) }
+            } catch VaultError.nameTaken {
+                throw ValidationError("A plugin of that name exists; people could not tell the two apart.")
+            }
+            made.secret.withString { key in
+                Administration.say(json: json, key) {
+                    $0.beginObject()
+                    $0.key("pluginId")
+                    $0.string(made.id.text)
+                    $0.key("key")
+                    $0.string(key)
+                    $0.endObject()
+                }
+            }
+        }
+    }
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List the registered plugins.")
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func run() throws {
+            let plugins = try Administration().store.read { try $0.allPlugins() }
+            let lines = plugins.map { "\($0.id.text)  \($0.name)  \($0.createdAt.rfc3339)" }
+            Administration.say(json: json, lines.joined(separator: "\n")) { writer in
+                writer.beginArray()
+                for plugin in plugins {
+                    writer.beginObject()
+                    writer.key("pluginId")
+                    writer.string(plugin.id.text)
+                    writer.key("name")
+                    writer.string(plugin.name)
+                    writer.key("createdAt")
+                    writer.string(plugin.createdAt.rfc3339)
+                    writer.endObject()
+                }
+                writer.endArray()
+            }
+        }
+    }
+
+    struct Remove: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "End a plugin: its key and everything that persons approved for it.")
+
+        @Argument(help: "The plugin's id.")
+        var id: String
+
+        func run() throws {
+            let administration = try Administration()
+            guard let plugin = PluginID(parsing: id),
+                try administration.store.write({ try $0.removePlugin(plugin) })
+            else { throw ValidationError("There is no plugin with that id.") }
+        }
+    }
+}
