@@ -191,7 +191,8 @@ extension JSONWriter {
         member("label", String?.none)
         member("scopes", connection.scopes.names)
         scopeTexts("scopeTexts", connection.scopes, provider)
-        member("status", account == nil ? "locked" : connection.status.rawValue)
+        member("status", account == nil ? "locked" : connection.status.word)
+        member("unused", connection.status == .unused)
         member("default", connection.isDefault)
         member("backgroundRefresh", connection.background)
         member("createdAt", connection.createdAt.rfc3339)
@@ -199,4 +200,9 @@ extension JSONWriter {
         member("lastUsedBy", connection.lastUsedBy)
         member("expiresAt", connection.expiresAt)
     }
+}
+
+extension ConnectionStatus {
+    /// As the contract says it; the column's word is ours.
+    fileprivate var word: String { self == .reauthorize ? "reauthorization-required" : rawValue }
 }

@@ -62,8 +62,3 @@ public final class Worker: Sendable {
         }
     }
 }
-
-extension Settings {
-    public var databasePath: String { "\(stateDirectory)/toolshed.sqlite" }
-    public var auditFolder: String { "\(stateDirectory)/audit" }
-}

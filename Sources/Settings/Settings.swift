@@ -93,6 +93,9 @@ public struct Settings: Sendable {
     }
 
     /// The redirect URI that is registered at the provider. Never derived from a request.
+    public var databasePath: String { "\(stateDirectory)/toolshed.sqlite" }
+    public var auditFolder: String { "\(stateDirectory)/audit" }
+
     public func callbackURL(_ id: ProviderID) -> String { "\(redirectBase)/\(id.path)/callback" }
 
     private static func warnings(_ base: RedirectBase, _ catalogue: Catalogue) -> [String] {
