@@ -3,6 +3,7 @@ import Envelope
 import Glibc
 import Settings
 import Supervisor
+import Vault
 
 struct Keep: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,8 +11,9 @@ struct Keep: ParsableCommand {
 
     func run() throws {
         ChildProcess.run(secureHeapBytes: 4 << 20) { child in
-            _ = try Settings.load(environment: child.inheritance.environment)
-            _ = try child.inheritance.keys.withPayload { try KeeperKeys(decoding: $0) }
+            let settings = try Settings.load(environment: child.inheritance.environment)
+            let keys = try child.inheritance.keys.withPayload { try KeeperKeys(decoding: $0) }
+            try Store.prepare(path: settings.databasePath, keys: StoreKeys(keys))
             let done = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
             sem_init(done, 0, 0)
             nonisolated(unsafe) let leaving = done

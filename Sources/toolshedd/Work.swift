@@ -1,7 +1,12 @@
 import ArgumentParser
+import Broker
+import Encoding
 import Envelope
 import FastCGI
+import Gateway
 import Glibc
+import Logging
+import ProviderHTTP
 import Settings
 import Supervisor
 
@@ -12,24 +17,19 @@ struct Work: ParsableCommand {
     func run() throws {
         ChildProcess.run(secureHeapBytes: 1 << 20) { child in
             let settings = try Settings.load(environment: child.inheritance.environment)
-            _ = try child.inheritance.keys.withPayload { try WorkerKeys(decoding: $0) }
-            let pool = try Pool<Int>(
-                listener: 0, threads: settings.threads, peers: [try userID(of: settings.peerUser)]
-            ) { _, _ in
-                Handler(
-                    respond: { exchange in
-                        let isHealth = exchange.pathIs("/healthz") || exchange.pathIs("/readyz")
-                        exchange.respond(
-                            isHealth
-                                ? "Status: 200\r\nContent-Type: text/plain\r\n\r\nok\n"
-                                : "Status: 404\r\nContent-Type: text/plain\r\n\r\n")
-                        return .answered
-                    }, resume: { _, _ in .answered })
-            }
+            let keys = try child.inheritance.keys.withPayload { try WorkerKeys(decoding: $0) }
+            var log = Logger(label: "work") { _ in LogLines() }
+            log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
+            let http = try ProviderHTTP(caFile: settings.caFile)
+            let worker = try Worker(
+                settings: settings, keys: keys, listener: 0, peers: [try userID(of: settings.peerUser)],
+                limits: Limits(), http: http, keeper: KeeperPort(hold: { _, _, _ in }, forget: { _ in }),
+                refresh: { _, _, completion in completion(.unavailable) }, log: log)
+            let pool = worker.pool
             try child.listen(leave: { pool.drain(backlog: $0) }) { message in
                 if message.tag == .channel, let descriptor = message.descriptor { close(descriptor) }
             }
-            try pool.run { try? child.control.send(.ready) }
+            try worker.run { try? child.control.send(.ready) }
         }
     }
 
