@@ -16,7 +16,7 @@ public enum ListeningSocketError: Error, Equatable, Sendable, CustomStringConver
 }
 
 /// The socket that nginx speaks FastCGI to.
-public struct ListeningSocket: Sendable {
+public struct ListeningSocket: Sendable, Equatable {
     public let descriptor: Int32
     /// Where it was bound; nil when systemd bound it, and keeps it when we leave.
     public let path: String?
