@@ -100,6 +100,8 @@ let package = Package(
             name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
         .testTarget(name: "SupervisorTests", dependencies: ["CLinux", "Supervisor"], swiftSettings: settings),
         .testTarget(
+            name: "OAuthTests", dependencies: ["Encoding", "Envelope", "OAuth", "Secrets"], swiftSettings: settings),
+        .testTarget(
             name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"], swiftSettings: settings
         ),
         .testTarget(

@@ -32,7 +32,9 @@ extension Settings {
             "    client: \(client ?? "none")", "    redirect_uri: \(Self.quoted(callbackURL(provider.id)))",
         ]
         if let issuer = provider.issuer { lines.append("    issuer: \(Self.quoted(issuer))") }
-        for (name, url) in provider.resolvedEndpoints { lines.append("    \(name): \(Self.quoted(url))") }
+        let urls = provider.resolvedEndpoints
+        lines.append(urls.isEmpty ? "    endpoints: {}" : "    endpoints:")
+        lines += urls.map { "      \($0.name): \(Self.quoted($0.url))" }
         let scopes = provider.defaultScopes.names.map { Self.quoted($0) }.joined(separator: ", ")
         return lines + [
             "    pkce: \(provider.usesPKCE ? "S256" : "\"off\"")",

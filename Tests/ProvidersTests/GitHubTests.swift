@@ -75,7 +75,8 @@ struct GitHubTests {
     @Test("GH-9 a spent refresh token means a new consent")
     func spentRefreshToken() {
         #expect(
-            parse(json(#"{"error":"bad_refresh_token"}"#), for: .refreshToken).refusal == "bad_refresh_token reauthorize")
+            parse(json(#"{"error":"bad_refresh_token"}"#), for: .refreshToken).refusal
+                == "bad_refresh_token reauthorize")
     }
 
     @Test("GH-10 a refresh sends no scope")
@@ -118,7 +119,9 @@ struct GitHubTests {
 
     @Test("GH-16 a code that nobody has documented never ends a grant")
     func unlisted() {
-        #expect(parse(json(#"{"error":"too_many_tokens_today"}"#), for: .refreshToken).refusal == "too_many_tokens_today transient")
+        #expect(
+            parse(json(#"{"error":"too_many_tokens_today"}"#), for: .refreshToken).refusal
+                == "too_many_tokens_today transient")
     }
 
     @Test("GH-17 a GitHub App's empty scope does not make everything missing")
@@ -184,8 +187,12 @@ struct GitHubTests {
         #expect(withPKCE["code_challenge"] == "C")
         #expect(withPKCE["code_challenge_method"] == "S256")
         let verifier = try SecretText("V")
-        #expect(try github.codeExchange(code: SecretText("c"), verifier: verifier, redirectURI: "r").fields["code_verifier"] == nil)
-        #expect(try on.codeExchange(code: SecretText("c"), verifier: verifier, redirectURI: "r").fields["code_verifier"] == "V")
+        #expect(
+            try github.codeExchange(code: SecretText("c"), verifier: verifier, redirectURI: "r").fields["code_verifier"]
+                == nil)
+        #expect(
+            try on.codeExchange(code: SecretText("c"), verifier: verifier, redirectURI: "r").fields["code_verifier"]
+                == "V")
     }
 
     @Test("An Enterprise Server is two variables")

@@ -97,9 +97,14 @@ struct GoogleTests {
 
     @Test("GO-9, GO-10 and GO-13 invalid_grant is about what was presented")
     func invalidGrant() {
-        let dead = json(#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#, status: 400)
-        #expect(google.parseTokens(dead, for: .refreshToken, requested: .empty, at: noon).refusal == "invalid_grant reauthorize")
-        #expect(google.parseTokens(dead, for: .authorizationCode, requested: .empty, at: noon).refusal == "invalid_grant replay")
+        let dead = json(
+            #"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#, status: 400)
+        #expect(
+            google.parseTokens(dead, for: .refreshToken, requested: .empty, at: noon).refusal
+                == "invalid_grant reauthorize")
+        #expect(
+            google.parseTokens(dead, for: .authorizationCode, requested: .empty, at: noon).refusal
+                == "invalid_grant replay")
         let policy = json(#"{"error":"invalid_grant","error_subtype":"invalid_rapt"}"#, status: 400)
         #expect(google.parseTokens(policy, requested: .empty, at: noon).refusal == "invalid_grant reauthorize")
     }
@@ -133,7 +138,9 @@ struct GoogleTests {
         #expect(
             google.parseIdentity(0, reply: answer, tokens: tokens)
                 == AccountIdentity(id: "ada@example.com", label: "ada@example.com"))
-        #expect(try google.identityCall(1, tokens: tokens)?.url.hasPrefix("https://www.googleapis.com/drive/v3/about") == true)
+        #expect(
+            try google.identityCall(1, tokens: tokens)?.url.hasPrefix("https://www.googleapis.com/drive/v3/about")
+                == true)
         #expect(try google.identityCall(2, tokens: tokens) == nil)
         let openID = try #require(identities(["openid"]))
         #expect(try google.identityCall(0, tokens: openID)?.url == "https://openidconnect.googleapis.com/v1/userinfo")

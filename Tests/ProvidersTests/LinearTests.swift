@@ -14,7 +14,8 @@ struct LinearTests {
     }
 
     private func parse(
-        _ body: String, status: Int = 200, for grant: GrantType = .authorizationCode, asked: ScopeSet = ["read", "write"]
+        _ body: String, status: Int = 200, for grant: GrantType = .authorizationCode,
+        asked: ScopeSet = ["read", "write"]
     ) -> TokenOutcome {
         linear.parseTokens(json(body, status: status), for: grant, requested: asked, at: noon)
     }
@@ -35,8 +36,10 @@ struct LinearTests {
         #expect(call.header("Content-Type") == "application/x-www-form-urlencoded")
         #expect(call.header("Accept") == "application/json")
         let tokens = try #require(
-            parse(#"{"access_token":"a1","token_type":"Bearer","expires_in":86399,"scope":"read write","refresh_token":"r1"}"#)
-                .tokens)
+            parse(
+                #"{"access_token":"a1","token_type":"Bearer","expires_in":86399,"scope":"read write","refresh_token":"r1"}"#
+            )
+            .tokens)
         #expect(tokens.scopes == ["read", "write"])
         #expect(tokens.expiresAt == noon.adding(seconds: 86_399))
     }
@@ -58,7 +61,9 @@ struct LinearTests {
         #expect(linear.refresh.rotates == .yes)
         #expect(linear.refresh.graceSeconds == 1_800)
         #expect(linear.refresh.replaySameRequest)
-        #expect(parse(#"{"error":"invalid_grant"}"#, status: 400, for: .refreshToken).refusal == "invalid_grant reauthorize")
+        #expect(
+            parse(#"{"error":"invalid_grant"}"#, status: 400, for: .refreshToken).refusal == "invalid_grant reauthorize"
+        )
     }
 
     @Test("A refresh request for the same token is the same bytes, so that it can be replayed")
@@ -81,13 +86,16 @@ struct LinearTests {
         let odd = #"{"error":"Error","error_description":"Client does not support the client_credentials grant type"}"#
         #expect(parse(odd, status: 400, for: .refreshToken).refusal == "Error config")
         for status in [400, 401] {
-            #expect(parse(#"{"error":"invalid_client"}"#, status: status, for: .refreshToken).refusal == "invalid_client config")
+            #expect(
+                parse(#"{"error":"invalid_client"}"#, status: status, for: .refreshToken).refusal
+                    == "invalid_client config")
         }
     }
 
     @Test("LI-10 revocation names the token and its kind, and what was gone is done")
     func revocation() throws {
-        let call = try #require(try linear.revocationCall(accessToken: SecretText("a1"), refreshToken: SecretText("r1")))
+        let call = try #require(
+            try linear.revocationCall(accessToken: SecretText("a1"), refreshToken: SecretText("r1")))
         #expect(call.fields == ["token": "r1", "token_type_hint": "refresh_token"])
         #expect(call.header("Authorization") == nil)
         let access = try #require(try linear.revocationCall(accessToken: SecretText("a1"), refreshToken: nil))
@@ -111,7 +119,8 @@ struct LinearTests {
         #expect(
             linear.parseIdentity(0, reply: reply, tokens: tokens)
                 == AccountIdentity(id: "o-1:u-1", label: "Ada @ Acme", tenant: "o-1"))
-        #expect(linear.parseIdentity(0, reply: json(#"{"errors":[{"message":"no"}],"data":null}"#), tokens: tokens) == nil)
+        #expect(
+            linear.parseIdentity(0, reply: json(#"{"errors":[{"message":"no"}],"data":null}"#), tokens: tokens) == nil)
     }
 
     @Test("LI-13 a rate limit with status 400 keeps the tokens")

@@ -56,16 +56,19 @@ struct OperatorFileTests {
             """)
         #expect(!corp.needsDiscovery)
         #expect(corp.name == "corp")
-        let url = try corp.authorizationURL(state: "S", codeChallenge: "C", scopes: ["a", "b"], redirectURI: "https://t/cb")
+        let url = try corp.authorizationURL(
+            state: "S", codeChallenge: "C", scopes: ["a", "b"], redirectURI: "https://t/cb")
         #expect(url.hasPrefix("https://id.example/a?tenant=1&client_id=toolshed"))
         #expect(query(url)["scope"] == "a b")
         #expect(query(url)["code_challenge"] == nil, "PKCE is off unless the entry or the metadata say otherwise")
-        let revocation = try #require(try corp.revocationCall(accessToken: SecretText("a"), refreshToken: SecretText("r")))
+        let revocation = try #require(
+            try corp.revocationCall(accessToken: SecretText("a"), refreshToken: SecretText("r")))
         #expect(revocation.fields == ["token": "r", "client_id": "toolshed", "client_secret": "s"])
         let tokens = try #require(identities(["a"]))
         #expect(try corp.identityCall(0, tokens: tokens)?.url == "https://id.example/u")
         let reply = json(#"{"sub":"248289761001","preferred_username":"octo","email":"o@example.com"}"#)
-        #expect(corp.parseIdentity(0, reply: reply, tokens: tokens) == AccountIdentity(id: "248289761001", label: "octo"))
+        #expect(
+            corp.parseIdentity(0, reply: reply, tokens: tokens) == AccountIdentity(id: "248289761001", label: "octo"))
     }
 
     @Test("Another owner's bridge of a built-in name has that entry's facts and its own registration")
@@ -102,7 +105,8 @@ struct OperatorFileTests {
 
     @Test(
         "A file with a secret must be its owner's alone",
-        arguments: [(0o600, true), (0o400, true), (0o640, false), (0o644, false), (0o660, false), (0o700, false)] as [(UInt32, Bool)])
+        arguments: [(0o600, true), (0o400, true), (0o640, false), (0o644, false), (0o660, false), (0o700, false)]
+            as [(UInt32, Bool)])
     func mode(mode: UInt32, accepted: Bool) {
         let file = "version: 1\nproviders:\n  github:\n    client: { id: i, secret: topsecret }\n"
         let refusal = refusal(file, mode: mode)
@@ -115,7 +119,10 @@ struct OperatorFileTests {
 
     @Test("A file without a secret may be read by anybody")
     func readable() {
-        #expect(refusal("version: 1\nproviders:\n  github: { client: { id: i, secret_env: GITHUB_CLIENT_SECRET } }\n", mode: 0o644) == nil)
+        #expect(
+            refusal(
+                "version: 1\nproviders:\n  github: { client: { id: i, secret_env: GITHUB_CLIENT_SECRET } }\n",
+                mode: 0o644) == nil)
     }
 
     @Test("http is refused, on loopback too unless the entry permits it, and elsewhere always")
@@ -136,14 +143,22 @@ struct OperatorFileTests {
             #expect(refused.hasPrefix("providers.d/1.yaml:6:16: providers.corp.endpoints: expected token to be https"))
             #expect(refused.contains("allow_loopback_http"))
         }
-        for host in ["http://id.example", "http://127.0.0.1.evil.example", "http://128.0.0.1", "ftp://127.0.0.1", "https://u@id.example"] {
+        for host in [
+            "http://id.example", "http://127.0.0.1.evil.example", "http://128.0.0.1", "ftp://127.0.0.1",
+            "https://u@id.example",
+        ] {
             #expect(refusal(file(host, true)) != nil, "\(host)")
         }
-        #expect(try catalogue(file("http://127.0.0.1:4000", true)).warnings.contains { $0.hasPrefix("corp: allow_loopback_http") })
+        #expect(
+            try catalogue(file("http://127.0.0.1:4000", true)).warnings.contains {
+                $0.hasPrefix("corp: allow_loopback_http")
+            })
         let call = try provider("corp", file("http://127.0.0.1:4000", true))
             .codeExchange(code: SecretText("c"), verifier: nil, redirectURI: "r")
         #expect(call.limits.allowsLoopbackHTTP)
-        #expect(try !provider("github").codeExchange(code: SecretText("c"), verifier: nil, redirectURI: "r").limits.allowsLoopbackHTTP)
+        #expect(
+            try !provider("github").codeExchange(code: SecretText("c"), verifier: nil, redirectURI: "r").limits
+                .allowsLoopbackHTTP)
     }
 
     @Test("Where the operator says where tokens come from, none goes to the built-in entry's hosts")
@@ -184,7 +199,8 @@ struct OperatorFileTests {
     @Test("A parameter set to null is taken away, the others stay")
     func takenAway() throws {
         let google = try provider(
-            "google", "version: 1\nproviders: { google: { authorize: { params: { prompt: null, hd: corp.example } } } }")
+            "google", "version: 1\nproviders: { google: { authorize: { params: { prompt: null, hd: corp.example } } } }"
+        )
         let sent = query(try google.authorizationURL(state: "S", codeChallenge: "C", scopes: ["a"], redirectURI: "r"))
         #expect(sent["prompt"] == nil)
         #expect(sent["hd"] == "corp.example")
@@ -198,7 +214,8 @@ struct OperatorFileTests {
         do {
             _ = try catalogue(text, text)
         } catch {
-            #expect("\(error)" == "providers.d/2.yaml:3:3: providers.github: was already given at providers.d/1.yaml:3:3")
+            #expect(
+                "\(error)" == "providers.d/2.yaml:3:3: providers.github: was already given at providers.d/1.yaml:3:3")
         }
     }
 

@@ -20,7 +20,9 @@ struct ScopeVocabularyTests {
     @Test("The default scopes of every built-in provider have words", arguments: builtIns)
     func defaults(name: String) throws {
         let provider = try provider(name)
-        for scope in provider.defaultScopes.names { #expect(provider.description(of: scope).risk != .unknown, "\(scope)") }
+        for scope in provider.defaultScopes.names {
+            #expect(provider.description(of: scope).risk != .unknown, "\(scope)")
+        }
     }
 
     @Test(
@@ -39,8 +41,10 @@ struct ScopeVocabularyTests {
     @Test(
         "What is not implied is missing",
         arguments: [
-            ("github", "read:user", "user:email"), ("github", "public_repo", "repo"), ("google", "drive", "drive.appdata"),
-            ("google", "gmail.readonly", "gmail.send"), ("linear", "issues:create", "write"), ("slack", "chat:write", "files:write"),
+            ("github", "read:user", "user:email"), ("github", "public_repo", "repo"),
+            ("google", "drive", "drive.appdata"),
+            ("google", "gmail.readonly", "gmail.send"), ("linear", "issues:create", "write"),
+            ("slack", "chat:write", "files:write"),
         ])
     func notImplied(name: String, granted: String, asked: String) throws {
         #expect(try provider(name).missing(from: ScopeSet([granted]), for: ScopeSet([asked])) == ScopeSet([asked]))
@@ -69,7 +73,9 @@ struct ScopeVocabularyTests {
         let all = provider.scopes.entries.keys.sorted()
         var random = SplitMix(seed: 17)
         for _ in 0..<300 {
-            func some() -> ScopeSet { ScopeSet(all.shuffled(using: &random).prefix(Int.random(in: 0...6, using: &random))) }
+            func some() -> ScopeSet {
+                ScopeSet(all.shuffled(using: &random).prefix(Int.random(in: 0...6, using: &random)))
+            }
             let (granted, more, asked) = (some(), some(), some())
             let missing = provider.missing(from: granted, for: asked)
             #expect(missing.isSubset(of: asked))

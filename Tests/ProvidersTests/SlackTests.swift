@@ -58,7 +58,8 @@ struct SlackTests {
 
     @Test("SL-4 a bot's token alone is never stored as the person's")
     func botOnly() {
-        let answer = #"{"ok":true,"access_token":"xoxb-1","token_type":"bot","scope":"chat:write","authed_user":{"id":"U1"}}"#
+        let answer =
+            #"{"ok":true,"access_token":"xoxb-1","token_type":"bot","scope":"chat:write","authed_user":{"id":"U1"}}"#
         #expect(parse(answer).refusal == "no_user_token config")
     }
 
@@ -153,7 +154,8 @@ struct SlackTests {
     func organization() throws {
         let tokens = try #require(identities(["chat:write"]))
         let reply = json(
-            #"{"ok":true,"team":"Acme Org","user":"ada","user_id":"U1","enterprise_id":"E1","is_enterprise_install":true}"#)
+            #"{"ok":true,"team":"Acme Org","user":"ada","user_id":"U1","enterprise_id":"E1","is_enterprise_install":true}"#
+        )
         let account = slack.parseIdentity(0, reply: reply, tokens: tokens)
         #expect(account?.tenant == "E1")
         #expect(account?.id == "E1:U1")
@@ -210,8 +212,9 @@ struct SlackTests {
         func at(_ host: String) throws -> Provider {
             try provider("slack", "version: 1\nproviders: { slack: { vars: { host: { default: \(host) } } } }")
         }
-        #expect(try at("slack-gov.com").authorizationURL(state: "S", codeChallenge: nil, scopes: asked, redirectURI: "r")
-            .hasPrefix("https://slack-gov.com/oauth/v2/authorize"))
+        #expect(
+            try at("slack-gov.com").authorizationURL(state: "S", codeChallenge: nil, scopes: asked, redirectURI: "r")
+                .hasPrefix("https://slack-gov.com/oauth/v2/authorize"))
         #expect(throws: CatalogueError.self) { try at("slack.com.evil.example") }
     }
 }

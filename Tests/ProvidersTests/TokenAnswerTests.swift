@@ -30,7 +30,8 @@ struct TokenAnswerTests {
         "CO-11 a lifetime is read however it is written",
         arguments: [
             (#""3600""#, 3_600), ("3600", 3_600), ("3600.0", 3_600), (#""3600.0""#, 3_600), ("0", 0), ("-1", 0),
-            (#""-5""#, 0), (#""abc""#, nil), ("3600.5", nil), ("null", nil), ("true", nil), ("[1]", nil), ("4294967296", nil),
+            (#""-5""#, 0), (#""abc""#, nil), ("3600.5", nil), ("null", nil), ("true", nil), ("[1]", nil),
+            ("4294967296", nil),
             ("1e300", nil), (#""""#, nil), (#"" 60""#, nil),
         ] as [(String, Int64?)])
     func lifetimes(text: String, seconds: Int64?) throws {
@@ -87,7 +88,9 @@ struct TokenAnswerTests {
         #expect(parse(html(502)).isUnknown)
         #expect(parse(json("{}", status: 503)).isUnknown)
         #expect(parse(json(#"{"error":"server_error"}"#, status: 500)).isUnknown)
-        #expect(parse(ProviderReply(status: 302, headers: ["location": "https://evil.example"])).refusal == "http_302 config")
+        #expect(
+            parse(ProviderReply(status: 302, headers: ["location": "https://evil.example"])).refusal
+                == "http_302 config")
     }
 
     @Test(
@@ -103,7 +106,11 @@ struct TokenAnswerTests {
 
     @Test("HTML with an equals sign is not read as a form, whatever it contains")
     func htmlIsNoForm() {
-        #expect(parse(ProviderReply(status: 200, headers: ["content-type": "text/html"], body: Array("a=1&access_token=t".utf8))).isUnknown)
+        #expect(
+            parse(
+                ProviderReply(
+                    status: 200, headers: ["content-type": "text/html"], body: Array("a=1&access_token=t".utf8))
+            ).isUnknown)
         #expect(parse(html(200)).isUnknown)
     }
 
@@ -111,7 +118,10 @@ struct TokenAnswerTests {
     func sniffed() {
         let bytes = Array("\r\n {\"access_token\":\"t\"}".utf8)
         #expect(parse(ProviderReply(status: 200, headers: ["content-type": "text/html"], body: bytes)).tokens != nil)
-        #expect(parse(ProviderReply(status: 200, body: Array("access_token=t&scope=a+b".utf8))).tokens?.scopes == ["a", "b"])
+        #expect(
+            parse(ProviderReply(status: 200, body: Array("access_token=t&scope=a+b".utf8))).tokens?.scopes == [
+                "a", "b",
+            ])
     }
 
     @Test("The token type is compared without case, and absent means Bearer")
@@ -124,7 +134,8 @@ struct TokenAnswerTests {
 
     @Test("An empty refresh token is none, so that it never replaces a stored one")
     func emptyRefreshToken() throws {
-        let tokens = try #require(parse(json(#"{"access_token":"t","refresh_token":"","refresh_token_expires_in":9}"#)).tokens)
+        let tokens = try #require(
+            parse(json(#"{"access_token":"t","refresh_token":"","refresh_token_expires_in":9}"#)).tokens)
         #expect(tokens.refreshToken == nil)
         #expect(tokens.refreshExpiresAt == nil)
     }
@@ -149,7 +160,8 @@ struct TokenAnswerTests {
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
             }
-            let outcome = parse(ProviderReply(status: [200, 400, 500].randomElement(using: &random) ?? 200, body: bytes))
+            let outcome = parse(
+                ProviderReply(status: [200, 400, 500].randomElement(using: &random) ?? 200, body: bytes))
             if let tokens = outcome.tokens { #expect(tokens.accessToken.count > 0) }
         }
     }

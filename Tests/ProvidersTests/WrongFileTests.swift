@@ -11,62 +11,106 @@ struct WrongFileTests {
         var description: String { name }
     }
 
-    static let head = "version: 1\nproviders:\n  corp:\n    endpoints: { authorize: \"https://a.example/a\", token: \"https://a.example/t\" }\n"
+    static let head =
+        "version: 1\nproviders:\n  corp:\n    endpoints: { authorize: \"https://a.example/a\", token: \"https://a.example/t\" }\n"
 
     static let cases = [
         Case(name: "no version", text: "providers: {}\n", refusal: "f.yaml:1:1: version: missing, expected version: 1"),
         Case(name: "a later version", text: "version: 2\n", refusal: "f.yaml:1:10: version: expected 1, found '2'"),
         Case(name: "a list", text: "- 1\n", refusal: "f.yaml:1:1: expected a mapping, found a list"),
-        Case(name: "an unknown field of the file", text: "version: 1\nprovider: {}\n",
+        Case(
+            name: "an unknown field of the file", text: "version: 1\nprovider: {}\n",
             refusal: "f.yaml:2:1: provider: unknown field, expected one of owner, providers, version"),
-        Case(name: "an owner that is no name", text: "version: 1\nowner: Acme Inc\n",
+        Case(
+            name: "an owner that is no name", text: "version: 1\nowner: Acme Inc\n",
             refusal: "f.yaml:2:8: owner: expected a name of [a-z0-9][a-z0-9-]{0,62}, found 'Acme Inc'"),
-        Case(name: "a provider that is no name", text: "version: 1\nproviders:\n  my_corp: {}\n",
+        Case(
+            name: "a provider that is no name", text: "version: 1\nproviders:\n  my_corp: {}\n",
             refusal: "f.yaml:3:3: providers.my_corp: expected a name of [a-z0-9][a-z0-9-]{0,62}, found 'my_corp'"),
-        Case(name: "no endpoints", text: "version: 1\nproviders:\n  corp:\n    name: Corp\n",
-            refusal: "f.yaml:4:5: providers.corp.endpoints: missing, expected authorize and token, or an issuer to discover them from"),
-        Case(name: "a typing error in a field", text: head + "    default_scope: [a]\n",
+        Case(
+            name: "no endpoints", text: "version: 1\nproviders:\n  corp:\n    name: Corp\n",
+            refusal:
+                "f.yaml:4:5: providers.corp.endpoints: missing, expected authorize and token, or an issuer to discover them from"
+        ),
+        Case(
+            name: "a typing error in a field", text: head + "    default_scope: [a]\n",
             refusal: "f.yaml:5:5: providers.corp.default_scope: unknown field, expected one of"),
-        Case(name: "a typing error deep inside", text: head + "    authorize:\n      pkce:\n        defualt: S256\n",
-            refusal: "f.yaml:7:9: providers.corp.authorize.pkce.defualt: unknown field, expected one of available, basis, default"),
-        Case(name: "a wrong choice", text: head + "    authorize: { pkce: { default: plain } }\n",
+        Case(
+            name: "a typing error deep inside", text: head + "    authorize:\n      pkce:\n        defualt: S256\n",
+            refusal:
+                "f.yaml:7:9: providers.corp.authorize.pkce.defualt: unknown field, expected one of available, basis, default"
+        ),
+        Case(
+            name: "a wrong choice", text: head + "    authorize: { pkce: { default: plain } }\n",
             refusal: "f.yaml:5:35: providers.corp.authorize.pkce.default: expected off or S256, found 'plain'"),
-        Case(name: "a text where a number belongs", text: head + "    expiry:\n      access_default_s: soon\n",
-            refusal: "f.yaml:6:25: providers.corp.expiry.access_default_s: expected a whole number from 0 to 2147483647, found 'soon'"),
-        Case(name: "a negative number", text: head + "    refresh: { grace_s: -1 }\n",
-            refusal: "f.yaml:5:25: providers.corp.refresh.grace_s: expected a whole number from 0 to 2147483647, found '-1'"),
-        Case(name: "a mapping where a text belongs", text: head + "    name: { a: b }\n",
+        Case(
+            name: "a text where a number belongs", text: head + "    expiry:\n      access_default_s: soon\n",
+            refusal:
+                "f.yaml:6:25: providers.corp.expiry.access_default_s: expected a whole number from 0 to 2147483647, found 'soon'"
+        ),
+        Case(
+            name: "a negative number", text: head + "    refresh: { grace_s: -1 }\n",
+            refusal:
+                "f.yaml:5:25: providers.corp.refresh.grace_s: expected a whole number from 0 to 2147483647, found '-1'"),
+        Case(
+            name: "a mapping where a text belongs", text: head + "    name: { a: b }\n",
             refusal: "f.yaml:5:11: providers.corp.name: expected a text, found a mapping"),
-        Case(name: "a text where a mapping belongs", text: head + "    token: basic\n",
+        Case(
+            name: "a text where a mapping belongs", text: head + "    token: basic\n",
             refusal: "f.yaml:5:12: providers.corp.token: expected a mapping, found a text"),
-        Case(name: "a flag that is neither", text: head + "    allow_loopback_http: perhaps\n",
+        Case(
+            name: "a flag that is neither", text: head + "    allow_loopback_http: perhaps\n",
             refusal: "f.yaml:5:26: providers.corp.allow_loopback_http: expected true or false, found 'perhaps'"),
-        Case(name: "a scope that is no scope", text: head + "    default_scopes: [\"a b\"]\n",
-            refusal: "f.yaml:5:21: providers.corp.default_scopes: expected at most 200 RFC 6749 scope tokens, found 'a b'"),
-        Case(name: "an option that is not there", text: head + "    authorize: { use: [turbo] }\n",
+        Case(
+            name: "a scope that is no scope", text: head + "    default_scopes: [\"a b\"]\n",
+            refusal:
+                "f.yaml:5:21: providers.corp.default_scopes: expected at most 200 RFC 6749 scope tokens, found 'a b'"),
+        Case(
+            name: "an option that is not there", text: head + "    authorize: { use: [turbo] }\n",
             refusal: "f.yaml:5:23: providers.corp.authorize.use: expected names of options (), found 'turbo'"),
-        Case(name: "a variable that is not there",
-            text: "version: 1\nproviders:\n  corp:\n    endpoints: { authorize: \"https://${hots}/a\", token: \"https://a.example/t\" }\n",
-            refusal: "f.yaml:4:16: providers.corp.endpoints: expected authorize with the names in vars, found '${hots}'"),
-        Case(name: "an error class that is none", text: head + "    errors: { boom: fatal }\n",
+        Case(
+            name: "a variable that is not there",
+            text:
+                "version: 1\nproviders:\n  corp:\n    endpoints: { authorize: \"https://${hots}/a\", token: \"https://a.example/t\" }\n",
+            refusal: "f.yaml:4:16: providers.corp.endpoints: expected authorize with the names in vars, found '${hots}'"
+        ),
+        Case(
+            name: "an error class that is none", text: head + "    errors: { boom: fatal }\n",
             refusal: "f.yaml:5:21: providers.corp.errors.boom: expected denied or reauthorize"),
-        Case(name: "a client without id", text: head + "    client: { secret: x }\n",
+        Case(
+            name: "a client without id", text: head + "    client: { secret: x }\n",
             refusal: "f.yaml:5:13: providers.corp.client.id: missing, expected the client's id"),
-        Case(name: "two secrets", text: head + "    client: { id: i, secret: x, secret_env: Y }\n",
-            refusal: "f.yaml:5:30: providers.corp.client.secret: expected one of secret, secret_env, secret_file, found several"),
-        Case(name: "a parent that is not there", text: "version: 1\nproviders:\n  corp:\n    extends: nobody\n",
+        Case(
+            name: "two secrets", text: head + "    client: { id: i, secret: x, secret_env: Y }\n",
+            refusal:
+                "f.yaml:5:30: providers.corp.client.secret: expected one of secret, secret_env, secret_file, found several"
+        ),
+        Case(
+            name: "a parent that is not there", text: "version: 1\nproviders:\n  corp:\n    extends: nobody\n",
             refusal: "f.yaml:4:14: providers.corp.extends: expected an entry of the catalogue, found 'nobody'"),
-        Case(name: "a field given twice", text: "version: 1\nproviders:\n  corp:\n    name: A\n    name: B\n",
+        Case(
+            name: "a field given twice", text: "version: 1\nproviders:\n  corp:\n    name: A\n    name: B\n",
             refusal: "f.yaml:4:5: not YAML: name is given twice"),
         Case(name: "no YAML", text: "version: 1\nproviders: [\n", refusal: "f.yaml:3:1: not YAML:"),
-        Case(name: "a tab for indentation", text: "version: 1\nproviders:\n\tcorp: {}\n", refusal: "f.yaml:3:1: not YAML:"),
-        Case(name: "an issuer with a query", text: "version: 1\nproviders:\n  corp:\n    issuer: https://id.example?x=1\n",
+        Case(
+            name: "a tab for indentation", text: "version: 1\nproviders:\n\tcorp: {}\n",
+            refusal: "f.yaml:3:1: not YAML:"),
+        Case(
+            name: "an issuer with a query",
+            text: "version: 1\nproviders:\n  corp:\n    issuer: https://id.example?x=1\n",
             refusal: "f.yaml:4:13: providers.corp.issuer: expected a URL without a query (RFC 8414), found a query"),
-        Case(name: "an implied scope without words", text: head + "    scopes:\n      a: { text: T, risk: read, implies: [b] }\n",
-            refusal: "f.yaml:6:7: providers.corp.scopes.a: expected implies and requires to name scopes listed here, found 'b'"),
-        Case(name: "a header with a line break", text: head + "    token: { headers: { X: \"a\\r\\nB: c\" } }\n",
+        Case(
+            name: "an implied scope without words",
+            text: head + "    scopes:\n      a: { text: T, risk: read, implies: [b] }\n",
+            refusal:
+                "f.yaml:6:7: providers.corp.scopes.a: expected implies and requires to name scopes listed here, found 'b'"
+        ),
+        Case(
+            name: "a header with a line break", text: head + "    token: { headers: { X: \"a\\r\\nB: c\" } }\n",
             refusal: "f.yaml:5:12: providers.corp.token: expected headers of printable ASCII, found 'X'"),
-        Case(name: "a secret file that is not there", text: head + "    client: { id: i, secret_file: /nonexistent/secret }\n",
+        Case(
+            name: "a secret file that is not there",
+            text: head + "    client: { id: i, secret_file: /nonexistent/secret }\n",
             refusal: "/nonexistent/secret: cannot be read (errno 2)"),
     ]
 
@@ -95,19 +139,34 @@ struct WrongFileTests {
         "A host that a person sets must lie in one registrable domain of the provider",
         arguments: [
             (#"{ default: a.corp.example, allow: ["*.corp.example"], set_by: connection }"#, "https://${v}/t", true),
-            (#"{ default: a.corp.example, pattern: '^[a-z0-9.-]+\.corp\.example$', set_by: connection }"#, "https://${v}/t", true),
+            (
+                #"{ default: a.corp.example, pattern: '^[a-z0-9.-]+\.corp\.example$', set_by: connection }"#,
+                "https://${v}/t", true
+            ),
             (#"{ kind: segment, default: a, set_by: connection }"#, "https://${v}.corp.example/t", true),
             (#"{ kind: segment, default: a, set_by: connection }"#, "https://a.example/${v}/t", true),
             (#"{ default: a.corp.example, set_by: operator }"#, "https://${v}/t", true),
             (#"{ default: a.corp.example, set_by: connection }"#, "https://${v}/t", false),
             (#"{ default: a.corp.example, pattern: '^[a-z0-9.-]+$', set_by: connection }"#, "https://${v}/t", false),
-            (#"{ default: a.corp.example, pattern: '^[a-z0-9.-]+\.corp.example$', set_by: connection }"#, "https://${v}/t", false),
-            (#"{ default: a.corp.example, pattern: '^(.*|[a-z]+\.corp\.example)$', set_by: connection }"#, "https://${v}/t", false),
-            (#"{ default: a.corp.example, pattern: '[a-z0-9.-]+\.corp\.example', set_by: connection }"#, "https://${v}/t", false),
+            (
+                #"{ default: a.corp.example, pattern: '^[a-z0-9.-]+\.corp.example$', set_by: connection }"#,
+                "https://${v}/t", false
+            ),
+            (
+                #"{ default: a.corp.example, pattern: '^(.*|[a-z]+\.corp\.example)$', set_by: connection }"#,
+                "https://${v}/t", false
+            ),
+            (
+                #"{ default: a.corp.example, pattern: '[a-z0-9.-]+\.corp\.example', set_by: connection }"#,
+                "https://${v}/t", false
+            ),
             (#"{ default: a.co.uk, allow: ["*.co.uk"], set_by: connection }"#, "https://${v}/t", false),
             (#"{ default: a.com, allow: ["*.com"], set_by: connection }"#, "https://${v}/t", false),
             (#"{ default: a.github.io, allow: ["*.github.io"], set_by: connection }"#, "https://${v}/t", false),
-            (#"{ default: a.corp.example, allow: ["*.corp.example"], set_by: connection }"#, "https://${v}.evil.example/t", false),
+            (
+                #"{ default: a.corp.example, allow: ["*.corp.example"], set_by: connection }"#,
+                "https://${v}.evil.example/t", false
+            ),
             (#"{ kind: segment, default: a, set_by: connection }"#, "https://${v}/t", false),
             (#"{ kind: segment, default: a, set_by: connection }"#, "https://a.${v}/t", false),
         ])
@@ -125,10 +184,14 @@ struct WrongFileTests {
 
     @Test(
         "A person's host is held to its pattern",
-        arguments: ["evil.com/@login.salesforce.com", "127.0.0.1", "login.salesforce.com#x", "login.salesforce.com:8443",
-            "salesforce.com", "salesforce.com.evil.example", "a.salesforce.com\u{0}", "", "a..salesforce.com", "xsalesforce.com"])
+        arguments: [
+            "evil.com/@login.salesforce.com", "127.0.0.1", "login.salesforce.com#x", "login.salesforce.com:8443",
+            "salesforce.com", "salesforce.com.evil.example", "a.salesforce.com\u{0}", "", "a..salesforce.com",
+            "xsalesforce.com",
+        ])
     func personsHost(host: String) throws {
-        let salesforce = try provider("salesforce", "version: 1\nproviders: { salesforce: { client: { id: i, secret: s } } }")
+        let salesforce = try provider(
+            "salesforce", "version: 1\nproviders: { salesforce: { client: { id: i, secret: s } } }")
         #expect(throws: ProviderError.self) { try salesforce.setting(["login_host": host]) }
         let own = try salesforce.setting(["login_host": "acme.my.salesforce.com"])
         #expect(own.resolvedEndpoints.first?.url == "https://acme.my.salesforce.com/services/oauth2/token")
@@ -136,7 +199,10 @@ struct WrongFileTests {
 
     @Test(
         "An operator's host is a host and nothing else",
-        arguments: ["evil.com/@gitlab.com", "gitlab.com#x", "gitlab.com?x", "a b", "user@gitlab.com", "gitlab.com:0", "gitlab.com:x"])
+        arguments: [
+            "evil.com/@gitlab.com", "gitlab.com#x", "gitlab.com?x", "a b", "user@gitlab.com", "gitlab.com:0",
+            "gitlab.com:x",
+        ])
     func operatorsHost(host: String) throws {
         let text = "version: 1\nproviders: { gitlab: { vars: { host: { default: \"\(host)\" } } } }"
         let file = try OperatorFile(parsing: text, file: "f.yaml", mode: 0o600)
