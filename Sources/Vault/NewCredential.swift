@@ -153,7 +153,7 @@ extension Rows {
         return sealed
     }
 
-    private func give(
+    func give(
         _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64, to destination: Destination
     ) throws -> ([UInt8], KeyForm) {
         let purpose = Purpose.connectionKey(connection, vault: destination.id, version: version)
@@ -179,7 +179,7 @@ extension Rows {
         return key
     }
 
-    private func sealToService(
+    func sealToService(
         _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64
     ) throws -> [UInt8] {
         let purpose = Purpose.serviceKey(connection, version: version)

@@ -109,15 +109,16 @@ enum Schema {
             intent TEXT NOT NULL DEFAULT 'none' CHECK (intent IN ('none', 'armed', 'ambiguous')),
             intent_generation INTEGER,
             intent_at_ms INTEGER,
-            retried_generation INTEGER,
             failures INTEGER NOT NULL DEFAULT 0,
             not_before_ms INTEGER,
             last_code TEXT
         ) STRICT;
         CREATE INDEX connection_vault ON connection (vault, provider);
         CREATE INDEX connection_person ON connection (person, provider);
-        CREATE INDEX connection_due ON connection (next_refresh_at_ms)
+        -- By provider first: what waits for a provider that is down must not hide what is due at another.
+        CREATE INDEX connection_due ON connection (provider, next_refresh_at_ms)
             WHERE background = 1 AND status = 'active' AND next_refresh_at_ms IS NOT NULL;
+        CREATE INDEX connection_armed ON connection (lease_owner) WHERE intent = 'armed';
 
         -- Which connections a plugin may use, and the key that lets it.
         CREATE TABLE approval (
@@ -223,10 +224,12 @@ enum Schema {
             connection BLOB NOT NULL REFERENCES connection (id) ON DELETE CASCADE,
             generation INTEGER NOT NULL,
             key_version INTEGER NOT NULL,
-            credential BLOB NOT NULL,           -- sealed under the connection key
+            credential BLOB NOT NULL,           -- sealed as the next generation's, or to the vault's public key
+            form TEXT NOT NULL CHECK (form IN ('connection', 'vault')),
             scopes TEXT NOT NULL,
             expires_at_ms INTEGER,
             refresh_expires_at_ms INTEGER,
+            next_refresh_at_ms INTEGER,
             received_at_ms INTEGER NOT NULL,
             adopted INTEGER NOT NULL DEFAULT 0
         ) STRICT;

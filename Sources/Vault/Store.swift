@@ -45,10 +45,12 @@ public final class Store {
     }
 
     /// WAL is set once, when the file is made: asking for it here would make GRDB lower `synchronous`.
-    static func open(_ path: String, readonly: Bool) throws(VaultError) -> DatabaseQueue {
+    static func open(
+        _ path: String, readonly: Bool, busySeconds: Double = 5
+    ) throws(VaultError) -> DatabaseQueue {
         var configuration = Configuration()
         configuration.readonly = readonly
-        configuration.busyMode = .timeout(5)
+        configuration.busyMode = .timeout(busySeconds)
         configuration.prepareDatabase { db in
             // SQLite 3.7.0–3.51.2 can lose pages when a passive checkpoint meets a commit that resets the WAL:
             // nobody but the keeper checkpoints (reliability.md §2.2).
