@@ -87,11 +87,11 @@ extension Rows {
     }
 
     /// The connection key of a connection with background refresh on. nil: it is off.
-    public func openServiceKey(of connection: Connection, with keys: KeeperKeys) throws -> Key<ConnectionRole>? {
+    public func openServiceKey(of connection: Connection, with keys: KeeperKeys) throws -> ConnectionKey? {
         guard connection.background, let sealed = connection.serviceKey else { return nil }
         let purpose = Purpose.serviceKey(connection.id, version: connection.keyVersion)
         return try keys.withServicePrivate(id: BoxHeader(parsing: sealed).keyID) { (pair) throws(EnvelopeError) in
-            try HPKE.openKey(sealed, as: ConnectionRole.self, with: pair, info: purpose, purpose)
+            ConnectionKey(try HPKE.openKey(sealed, as: ConnectionRole.self, with: pair, info: purpose, purpose))
         }
     }
 }

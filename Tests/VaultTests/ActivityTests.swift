@@ -1,0 +1,94 @@
+import Encoding
+import Foundation
+import GRDB
+import Secrets
+import Testing
+
+@testable import Vault
+
+@Suite("Activity")
+struct ActivityTests {
+    let kept: KeptVault
+    let folder: String
+
+    init() throws {
+        kept = try KeptVault()
+        folder = kept.folder + "/audit"
+    }
+
+    private func records(_ count: Int, by caller: String? = nil, of connection: ConnectionID? = nil) throws {
+        let log = try AuditLog(folder: folder, at: kept.start)
+        for index in 0..<count {
+            try log.record(
+                AuditRecord(
+                    .vended, person: kept.person, provider: "acme", connection: connection, caller: caller,
+                    callerKind: "session", scopes: "read"),
+                id: Randomness.system.bytes(16), at: kept.start.adding(seconds: Int64(index)))
+        }
+    }
+
+    @Test("Every record is folded once, however often and in whatever pieces")
+    func once() throws {
+        let id = try kept.connect()
+        try records(40, by: "s_x", of: id)
+        let folder = AuditFolder(store: kept.store, folder: folder, pieceBytes: 1000)
+        var rounds = 0
+        while try folder.fold().hasMore { rounds += 1 }
+        #expect(rounds > 3)
+        #expect(try folder.fold().records == 0)
+        // Another keeper asks the table where it was.
+        #expect(try AuditFolder(store: kept.store, folder: self.folder).fold().records == 0)
+        // And a table that forgot how far it was takes nothing twice.
+        try kept.store.write { _ = try $0.changed("DELETE FROM audit_file", []) }
+        #expect(try AuditFolder(store: kept.store, folder: self.folder).fold().records == 40)
+        #expect(try kept.scalar("SELECT count(*) FROM activity") == 40)
+        let connection = try kept.state(id).connection
+        #expect(connection.lastUsedAt == kept.start.adding(seconds: 39))
+        #expect(connection.lastUsedBy == "s_x")
+    }
+
+    @Test("Half a line and foreign lines are not records, and hold up nothing")
+    func halfLines() throws {
+        try records(1)
+        let name = try #require(try FileManager.default.contentsOfDirectory(atPath: folder).first)
+        let file = try #require(FileHandle(forWritingAtPath: "\(folder)/\(name)"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data("nonsense\n{\"id\":\"AAAA\"}\n{\"id\":\"".utf8))
+        let folder = AuditFolder(store: kept.store, folder: folder)
+        #expect(try folder.fold().records == 1)
+        #expect(try folder.fold().records == 0)
+        try file.write(contentsOf: Data("x\"}\n".utf8))
+        #expect(try folder.fold().records == 0)
+        #expect(try kept.scalar("SELECT count(*) FROM activity") == 1)
+    }
+
+    @Test("A session that is used stays: its slot's last use moves on")
+    func slots() throws {
+        let slot = try kept.store.write {
+            try $0.addSlot(.session, name: "laptop", to: kept.vault, lifetime: .session, at: kept.start).id
+        }
+        try records(5, by: slot.text)
+        _ = try AuditFolder(store: kept.store, folder: folder).fold()
+        let seconds = kept.start.adding(seconds: 4).milliseconds
+        #expect(try kept.scalar("SELECT last_used_at_ms FROM slot") == Int(seconds))
+    }
+
+    @Test("Pages follow one another without gap or repetition, and show one person's records only")
+    func pages() throws {
+        try records(23)
+        let log = try AuditLog(folder: folder, at: kept.start.adding(seconds: 1))
+        try log.record(
+            AuditRecord(.declined, person: PersonID(high: 1, low: 2)), id: Randomness.system.bytes(16), at: kept.start)
+        _ = try AuditFolder(store: kept.store, folder: folder).fold()
+        var seen: [Activity] = []
+        while true {
+            let page = try kept.store.read { try $0.activity(of: kept.person, after: seen.last?.cursor, limit: 5) }
+            if page.isEmpty { break }
+            seen += page
+        }
+        #expect(seen.count == 23)
+        #expect(Set(seen.map(\.id)).count == 23)
+        #expect(seen.map(\.at) == seen.map(\.at).sorted(by: >))
+        #expect(seen.allSatisfy { $0.event == .vended && $0.provider == "acme" })
+    }
+}
