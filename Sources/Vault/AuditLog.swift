@@ -22,7 +22,7 @@ public enum AuditEvent: String, Sendable {
     case recoveryMade = "recovery-made"
 }
 
-public struct AuditRecord {
+public struct AuditRecord: Sendable {
     public var event: AuditEvent
     public var person: PersonID
     public var provider: String?

@@ -86,6 +86,17 @@ public struct Rows {
     let keys: StoreKeys
     let random: Randomness
 
+    /// All or nothing within one write: an error undoes what `body` did and leaves the rest of the write as it is.
+    public func nested<T>(_ body: () throws -> T) throws -> T {
+        var result: T?
+        try db.inSavepoint {
+            result = try body()
+            return .commit
+        }
+        guard let result else { throw VaultError.conflict }
+        return result
+    }
+
     func changed(_ sql: String, _ arguments: StatementArguments) throws -> Int {
         try db.cachedStatement(sql: sql).execute(arguments: arguments)
         return db.changesCount

@@ -1,0 +1,187 @@
+import Broker
+import Encoding
+import OAuth
+import ProviderHTTP
+import Secrets
+import Vault
+
+// A call has ended: what it means for the provider's gate at once, and for the connection with the next transaction.
+
+extension RefreshEngine {
+    func land(_ call: UInt64, _ result: Result<ProviderReply, TransportFailure>, at moment: Moment) {
+        guard let id = calls.removeValue(forKey: call), let flight = flights[id] else { return }
+        let (outcome, verdict) = Self.judge(result, of: flight, at: moment.wall)
+        flight.outcome = outcome
+        arrived.append(id)
+        let provider = flight.connection.provider
+        gates[provider]?.leave(verdict, at: moment.uptime, jitter: random01())
+        if case .success(let reply) = result, let seconds = Self.pause(asked: reply) {
+            let wait = Double(seconds) * 1000 * (1 + 0.1 * random01())
+            gates[provider]?.pause(until: moment.uptime + Int64(wait))
+        }
+        // Codes that speak of the client, standard (invalid_client, unauthorized_client) or a provider's own.
+        if case .refused(let code) = outcome, code.contains("client") {
+            gates[provider]?.refuseClient(until: moment.uptime + 60_000)
+        }
+    }
+
+    private static func judge(
+        _ result: Result<ProviderReply, TransportFailure>, of flight: Flight, at now: Instant
+    ) -> (FlightOutcome, ProviderGate.Verdict) {
+        switch result {
+        case .failure(.notSent(let reason)): return (.notDone(code: "not_sent: \(reason)"), .failure)
+        case .failure(.redirected): return (.refused(code: "redirected"), .failure)
+        case .failure(.lost(let reason)): return (.unknown(code: "lost: \(reason)"), .failure)
+        case .failure(.tooLarge): return (.unknown(code: "too_large"), .failure)
+        case .success(let reply):
+            switch flight.endpoint.judge(reply, flight.connection.scopes, now) {
+            case .tokens(let tokens): return (.renewed(tokens, at: now), .success)
+            case .unknown(let code): return (.unknown(code: code), .failure)
+            case .refused(let code, let kind):
+                switch kind {
+                case .reauthorize, .userAction: return (.dead(code: code), .neutral)
+                case .config: return (.refused(code: code), .neutral)
+                // What is not on a list as the end of a grant is not one.
+                case .transient, .denied, .admin, .replay: return (.notDone(code: code), .neutral)
+                }
+            }
+        }
+    }
+
+    /// Retry-After (RFC 9110 §10.2.3) in its form of seconds, at most an hour; a 429 without one gets five seconds.
+    private static func pause(asked reply: ProviderReply) -> Int64? {
+        guard reply.status == 429 || reply.status == 503 else { return nil }
+        let asked = reply.headers["retry-after"].flatMap { Int64($0) }
+        if let asked { return min(max(asked, 1), 3600) }
+        return reply.status == 429 ? 5 : nil
+    }
+
+    // MARK: Into the store
+
+    struct Settled {
+        let id: ConnectionID
+        let answer: KeeperAnswer
+        /// When a held connection is to be renewed next.
+        let dueAt: Instant?
+        let record: AuditRecord?
+    }
+
+    func settle(_ flight: Flight, _ outcome: FlightOutcome, _ rows: Rows, at now: Instant) throws -> Settled {
+        switch outcome {
+        case .renewed(let tokens, let receivedAt): return try store(tokens, receivedAt, of: flight, rows)
+        case .dead(let code): return try bury(flight, code: code, rows, at: now)
+        case .refused(let code):
+            let pause = Int64(60_000 * (1 + random01()))
+            let retryAt = Instant(milliseconds: now.milliseconds + pause)
+            return try release(flight, code, retryAt, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
+        case .notDone(let code):
+            let retryAt =
+                flight.claim.wasAmbiguous ? retryAt(inDoubt: flight, at: now) : backoff(flight.claim.failures, at: now)
+            return try release(flight, code, retryAt, mayHaveHappened: false, answer: nil, rows, at: now)
+        case .unknown(let code):
+            // A refresh token that is not spent by use is simply shown again.
+            guard flight.endpoint.policy.rotates else {
+                let retryAt = backoff(flight.claim.failures, at: now)
+                return try release(flight, code, retryAt, mayHaveHappened: false, answer: nil, rows, at: now)
+            }
+            return try release(
+                flight, code, retryAt(inDoubt: flight, at: now), mayHaveHappened: true, answer: nil, rows, at: now)
+        }
+    }
+
+    private func backoff(_ failures: Int64, at now: Instant) -> Instant {
+        Instant(milliseconds: now.milliseconds + RefreshPolicy.backoff(failures: failures, random: random01()))
+    }
+
+    private func retryAt(inDoubt flight: Flight, at now: Instant) -> Instant {
+        flight.endpoint.policy.retryAt(
+            inDoubtSince: flight.claim.since, expiresAt: flight.connection.expiresAt, failures: flight.claim.failures,
+            random: random01(), at: now)
+    }
+
+    private func store(_ tokens: CredentialTokens, _ receivedAt: Instant, of flight: Flight, _ rows: Rows) throws
+        -> Settled
+    {
+        let connection = flight.connection
+        let policy = flight.endpoint.policy
+        var credential = flight.credential
+        credential.accessToken = tokens.accessToken
+        credential.tokenType = tokens.tokenType
+        // RFC 6749 §6: when none comes, the old one stays.
+        if let refreshToken = tokens.refreshToken { credential.refreshToken = refreshToken }
+        let refreshExpiresAt = refreshExpiry(tokens, receivedAt, of: flight)
+        let next = policy.nextRefreshAt(
+            connection.id, generation: connection.generation + 1, receivedAt: receivedAt, expiresAt: tokens.expiresAt,
+            refreshExpiresAt: refreshExpiresAt, lastUsedAt: connection.lastUsedAt ?? connection.createdAt)
+        let renewal = Renewal(
+            credential: credential, scopes: tokens.scopes, receivedAt: receivedAt, expiresAt: tokens.expiresAt,
+            refreshExpiresAt: refreshExpiresAt, nextRefreshAt: next)
+        let end = try rows.store(renewal, for: flight.claim, key: flight.key.key, covers: flight.endpoint.covers)
+        switch end {
+        case .stored(let generation), .adopted(let generation):
+            return Settled(
+                id: connection.id, answer: .refresh(.refreshed(generation: generation)), dueAt: next,
+                record: record(.refreshed, connection, scopes: tokens.scopes.text))
+        case .journaled(let current):
+            return Settled(
+                id: connection.id, answer: .refresh(.refreshed(generation: current)), dueAt: nil, record: nil)
+        case .removed:
+            return Settled(id: connection.id, answer: .refresh(.unavailable), dueAt: nil, record: nil)
+        }
+    }
+
+    private func refreshExpiry(_ tokens: CredentialTokens, _ receivedAt: Instant, of flight: Flight) -> Instant? {
+        let before = flight.connection.refreshExpiresAt
+        if flight.endpoint.policy.endsAbsolutely { return before ?? tokens.refreshExpiresAt }
+        if tokens.refreshToken != nil { return tokens.refreshExpiresAt }
+        // It was used just now, and kept: its idle time begins anew.
+        return flight.endpoint.policy.idleSeconds.map { receivedAt.adding(seconds: $0) } ?? before
+    }
+
+    /// The provider said that the grant is gone. Believed only if nobody else has the row by now, and if no pair in the
+    /// journal is left to try.
+    private func bury(_ flight: Flight, code: String, _ rows: Rows, at now: Instant) throws -> Settled {
+        let connection = flight.connection
+        if let generation = try rows.adoptLatest(for: flight.claim, key: flight.key.key) {
+            return Settled(
+                id: connection.id, answer: .refresh(.refreshed(generation: generation)), dueAt: now, record: nil)
+        }
+        // After a doubtful attempt the answer says that it was not lost on the way there, but on the way back.
+        let code = flight.claim.wasAmbiguous ? "lost_rotation" : code
+        if try rows.markReauthorize(flight.claim, code: code) {
+            return Settled(
+                id: connection.id, answer: .refresh(.reauthorize), dueAt: nil,
+                record: record(.refreshFailed, connection, scopes: nil))
+        }
+        return Settled(id: connection.id, answer: try lookAgain(flight, rows), dueAt: nil, record: nil)
+    }
+
+    private func release(
+        _ flight: Flight, _ code: String, _ retryAt: Instant, mayHaveHappened: Bool, answer: RefreshAnswer?,
+        _ rows: Rows, at now: Instant
+    ) throws -> Settled {
+        let id = flight.connection.id
+        let isOurs = try rows.release(
+            flight.claim, code: String(code.prefix(128)), retryAt: retryAt, mayHaveHappened: mayHaveHappened)
+        guard isOurs else {
+            return Settled(id: id, answer: try lookAgain(flight, rows), dueAt: nil, record: nil)
+        }
+        let seconds = max(1, now.seconds(until: retryAt) + 1)
+        return Settled(id: id, answer: .refresh(answer ?? .retryLater(seconds: seconds)), dueAt: retryAt, record: nil)
+    }
+
+    /// Somebody else has the row: what it says now is the answer.
+    private func lookAgain(_ flight: Flight, _ rows: Rows) throws -> KeeperAnswer {
+        guard let state = try rows.refreshState(of: flight.connection.id) else { return .refresh(.unavailable) }
+        if state.connection.generation > flight.connection.generation {
+            return .refresh(.refreshed(generation: state.connection.generation))
+        }
+        return .refresh(state.connection.status == .reauthorize ? .reauthorize : .retryLater(seconds: 1))
+    }
+
+    private func record(_ event: AuditEvent, _ connection: Connection, scopes: String?) -> AuditRecord {
+        AuditRecord(
+            event, person: connection.person, provider: connection.provider.json, connection: connection.id,
+            callerKind: "keeper", scopes: scopes)
+    }
+}
