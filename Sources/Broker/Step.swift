@@ -25,7 +25,7 @@ public enum Step<Answer> {
 }
 
 /// What the keeper says about a refresh. Never a key, never a token.
-public enum RefreshAnswer: Sendable, Equatable {
+public enum RefreshAnswer: Sendable, Hashable {
     /// A newer generation is committed; read the row again.
     case refreshed(generation: Int64)
     /// The provider no longer honours the grant.
