@@ -93,6 +93,15 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // What only `make bench` needs.
+        .executableTarget(
+            name: "bench-seed",
+            dependencies: [
+                "Encoding", "Envelope", "OAuth", "Secrets", "Settings", "Vault",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "bench/seed", swiftSettings: settings),
+
         .testTarget(name: "EncodingTests", dependencies: ["Encoding"], swiftSettings: settings),
         .testTarget(
             name: "EnvelopeTests", dependencies: ["CLinux", "Encoding", "Envelope", "Secrets"], swiftSettings: settings),

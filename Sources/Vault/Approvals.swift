@@ -121,3 +121,10 @@ extension Rows {
 }
 
 enum ApprovalKind: IDKind { static let prefix = "a_" }
+
+extension Rows {
+    /// Everybody who approved anything, for commands that go through all of them.
+    public func personsWithApprovals() throws -> [PersonID] {
+        try rows("SELECT DISTINCT person FROM approval", []).map { try $0.id("person") }
+    }
+}
