@@ -28,6 +28,7 @@ extension Gateway {
         case "/api/plugins":
             return try only(
                 exchange, "GET, POST", [.get: { try self.plugins($0, now) }, .post: { try self.makePlugin($0, now) }])
+        case "/api/activity": return try only(exchange, "GET", [.get: { try self.activity($0, now) }])
         case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
         case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])
         case "/healthz": return try only(exchange, "GET", [.get: { _ in self.healthy() }])

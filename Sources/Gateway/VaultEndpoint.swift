@@ -42,11 +42,14 @@ extension Gateway {
         let page = try Page(exchange)
         let (list, next) = page.cut(try broker.store.read { try $0.connections(of: slot.person) }) { $0.id.text }
         let accounts = try broker.accounts(of: list, session: slot)
+        let names = try broker.store.read { try broker.callerNames(slot.person, $0, at: now) }
         return .done(
             .json { writer in
                 writer.object {
                     $0.array("connections", zip(list, accounts)) { writer, entry in
-                        writer.connection(entry.0, account: entry.1, settings.catalogue[entry.0.provider])
+                        writer.connection(
+                            entry.0, account: entry.1, usedBy: entry.0.lastUsedBy.map { names[$0] ?? $0 },
+                            settings.catalogue[entry.0.provider])
                     }
                     $0.member("next", next)
                 }
@@ -161,8 +164,8 @@ extension Gateway {
 
 /// `?after=&limit=`
 struct Page {
-    private let after: String?
-    private let limit: Int
+    let after: String?
+    let limit: Int
 
     init(_ exchange: Exchange) throws {
         let query = try Query(exchange)
@@ -183,7 +186,9 @@ struct Page {
 }
 
 extension JSONWriter {
-    fileprivate mutating func connection(_ connection: Connection, account: String?, _ provider: Provider?) {
+    fileprivate mutating func connection(
+        _ connection: Connection, account: String?, usedBy: String?, _ provider: Provider?
+    ) {
         member("id", connection.id.text)
         member("provider", connection.provider.json)
         member("providerName", provider?.name ?? connection.provider.json)
@@ -197,7 +202,7 @@ extension JSONWriter {
         member("backgroundRefresh", connection.background)
         member("createdAt", connection.createdAt.rfc3339)
         member("lastUsedAt", connection.lastUsedAt)
-        member("lastUsedBy", connection.lastUsedBy)
+        member("lastUsedBy", usedBy)
         member("expiresAt", connection.expiresAt)
     }
 }
