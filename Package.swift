@@ -86,8 +86,8 @@ let package = Package(
         .executableTarget(
             name: "toolshedd",
             dependencies: [
-                "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "Gateway", "Keeper", "Providers", "Secrets",
-                "Settings", "Supervisor", "Vault",
+                "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "Gateway", "Keeper", "OAuth", "Providers",
+                "Secrets", "Settings", "Supervisor", "Vault",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -111,7 +111,8 @@ let package = Package(
         .testTarget(
             name: "OAuthTests", dependencies: ["Encoding", "Envelope", "OAuth", "Secrets"], swiftSettings: settings),
         .testTarget(
-            name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"], swiftSettings: settings
+            name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"],
+            swiftSettings: settings
         ),
         .testTarget(
             name: "ProviderHTTPTests", dependencies: ["Encoding", "OAuth", "ProviderHTTP", "Providers", "Secrets"],

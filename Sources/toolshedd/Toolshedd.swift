@@ -5,6 +5,8 @@ import ArgumentParser
     static let configuration = CommandConfiguration(
         commandName: "toolshedd",
         abstract: "Asks people for authorization on demand, keeps what they grant sealed, and vends tokens.",
-        subcommands: [Supervise.self, Work.self, Keep.self, Invite.self, PluginCommand.self]
+        subcommands: [
+            Supervise.self, Work.self, Keep.self, Invite.self, PluginCommand.self, Check.self, ProvidersCommand.self,
+        ]
     )
 }

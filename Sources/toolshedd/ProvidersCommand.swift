@@ -1,0 +1,122 @@
+import ArgumentParser
+import Encoding
+import Foundation
+import OAuth
+import Providers
+import Secrets
+import Settings
+
+/// `toolshedd providers`: what the catalogue knows, and what is registered here.
+struct ProvidersCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "providers",
+        abstract: "List the providers of the catalogue and how they are set up here.",
+        discussion: "The redirect URI of a provider is what has to be registered there.")
+
+    @Argument(help: "One provider: its name, or OWNER/NAME.")
+    var name: String?
+
+    @Flag(help: "Only those with a client id and secret.")
+    var configured = false
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        hardenProcess()
+        try SecureHeap.start(bytes: 256 * 1024)
+        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let shown = try chosen(from: settings.catalogue)
+        if json {
+            print(Self.document(shown, settings))
+        } else {
+            for line in Self.table(shown, settings) { print(line) }
+        }
+    }
+
+    private func chosen(from catalogue: Catalogue) throws -> [Provider] {
+        let all = catalogue.providers.values.sorted { $0.id < $1.id }.filter { !configured || $0.isConfigured }
+        guard let name else { return all }
+        guard let id = try? ProviderID(parsing: name), let provider = all.first(where: { $0.id == id }) else {
+            throw ValidationError("The catalogue has no provider '\(name)'.")
+        }
+        return [provider]
+    }
+
+    private static func table(_ providers: [Provider], _ settings: Settings) -> [String] {
+        let heads = ["PROVIDER", "CONFIGURED", "PKCE", "REVOKE", "KNOWN FROM", "REDIRECT URI"]
+        let rows = providers.map { provider in
+            [
+                provider.id.json, provider.isConfigured ? "yes" : "no", provider.usesPKCE ? "S256" : "off",
+                provider.revokesAtProvider ? "on" : "off",
+                provider.kind == .operator ? "operator" : provider.basis.words,
+                settings.callbackURL(provider.id),
+            ]
+        }
+        let widths = heads.indices.map { column in ([heads] + rows).map { $0[column].count }.max() ?? 0 }
+        return ([heads] + rows).map { row in
+            row.enumerated().map { column, text in
+                column == row.count - 1 ? text : text + String(repeating: " ", count: widths[column] - text.count)
+            }.joined(separator: "  ")
+        }
+    }
+
+    private static func document(_ providers: [Provider], _ settings: Settings) -> String {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("providers")
+        writer.beginArray()
+        for provider in providers { write(provider, settings, to: &writer) }
+        writer.endArray()
+        writer.endObject()
+        return String(decoding: writer.bytes, as: UTF8.self)
+    }
+
+    private static func write(_ provider: Provider, _ settings: Settings, to writer: inout JSONWriter) {
+        writer.beginObject()
+        writer.key("provider")
+        writer.string(provider.id.json)
+        writer.key("name")
+        writer.string(provider.name)
+        writer.key("configured")
+        writer.bool(provider.isConfigured)
+        writer.key("kind")
+        writer.string(provider.kind.rawValue)
+        writer.key("basis")
+        writer.string(provider.basis.rawValue)
+        writer.key("redirectUri")
+        writer.string(settings.callbackURL(provider.id))
+        writer.key("defaultScopes")
+        writer.strings(provider.defaultScopes.names)
+        writer.key("pkce")
+        writer.string(provider.usesPKCE ? "S256" : "off")
+        writer.key("revoke")
+        writer.bool(provider.revokesAtProvider)
+        if let issuer = provider.issuer {
+            writer.key("issuer")
+            writer.string(issuer)
+        }
+        writer.key("endpoints")
+        writer.beginObject()
+        for (name, url) in provider.resolvedEndpoints {
+            writer.key(name)
+            writer.string(url)
+        }
+        writer.endObject()
+        if let documentation = provider.documentation {
+            writer.key("documentation")
+            writer.string(documentation)
+        }
+        writer.endObject()
+    }
+}
+
+extension Basis {
+    fileprivate var words: String {
+        switch self {
+        case .documentation: "documentation"
+        case .clients: "clients"
+        case .memory: "memory"
+        }
+    }
+}
