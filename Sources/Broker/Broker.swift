@@ -64,13 +64,9 @@ public final class Broker {
 
 /// The worker's way to the keeper, as far as flows need it: fire and forget. Asking for a refresh is a `Step`.
 public struct KeeperPort: Sendable {
-    public typealias Hold = @Sendable (ConnectionID, _ generation: Int64, ConnectionKey) -> Void
-    public typealias Forget = @Sendable (Forgetting) -> Void
-
-    public enum Forgetting: Sendable {
-        case connection(ConnectionID)
-        case person(PersonID)
-    }
+    /// `isNeeded`: a refresh is asked for next. Otherwise it is enough to say it now and then.
+    public typealias Hold = @Sendable (ConnectionID, _ generation: Int64, ConnectionKey, _ isNeeded: Bool) -> Void
+    public typealias Forget = @Sendable (KeeperForgetting) -> Void
 
     public let hold: Hold
     public let forget: Forget

@@ -70,7 +70,7 @@ extension Broker {
 
         if !refreshed, candidate.needsRefresh(minTTL: request.minTTL, at: now) {
             guard provider.isConfigured else { throw Refusal.providerNotConfigured(provider.name) }
-            keeper.hold(candidate.id, candidate.generation, key)
+            keeper.hold(candidate.id, candidate.generation, key, true)
             let secret = try token.text()
             return .refresh(candidate.id, generation: candidate.generation) { broker, answer in
                 try broker.vend(
@@ -90,7 +90,7 @@ extension Broker {
                         claim: try ActivityClaim.seal(
                             reason: request.reason, tool: request.tool, logKey: view.logKey, connection: candidate.id,
                             random)), at: now)
-                if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key) }
+                if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key, false) }
                 let validUntil = candidate.validUntil(provider)
                 return render(
                     VendedToken(

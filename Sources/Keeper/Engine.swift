@@ -31,8 +31,8 @@ public final class RefreshEngine {
         public init(channel: UInt64, serial: UInt64) { (self.channel, self.serial) = (channel, serial) }
     }
 
-    /// One hard deadline for a call, less than half of a lease.
-    public static let deadlineMilliseconds = 15_000
+    /// One hard deadline for a call: less than half of a lease, and than what a leaving keeper is given.
+    public static let deadlineMilliseconds = 12_000
     static let leaseSeconds: Int64 = 40
     /// A commit that took longer than this leaves too little of the lease: what it armed is not sent.
     static let longestCommit: Int64 = 5_000
@@ -45,6 +45,7 @@ public final class RefreshEngine {
     let keys: KeeperKeys
     let random: Randomness
     let clock: @Sendable () -> Moment
+    let failed: @Sendable (any Error) -> Void
     /// This keeper, among all that ever were.
     let owner: String
     var endpoints: [ProviderID: TokenEndpoint]
@@ -73,10 +74,10 @@ public final class RefreshEngine {
 
     public init(
         store: Store, keys: KeeperKeys, endpoints: [ProviderID: TokenEndpoint], random: Randomness,
-        clock: @escaping @Sendable () -> Moment
+        clock: @escaping @Sendable () -> Moment, failed: @escaping @Sendable (any Error) -> Void = { _ in }
     ) {
         (self.store, self.keys, self.endpoints) = (store, keys, endpoints)
-        (self.random, self.clock) = (random, clock)
+        (self.random, self.clock, self.failed) = (random, clock, failed)
         owner = Hex.encode(random.bytes(16))
     }
 

@@ -31,6 +31,7 @@ extension RefreshEngine {
                 gates[flight.connection.provider]?.leaveUnsent()
             }
             pausedUntil = moment.uptime + 1_000
+            failed(error)
             return
         }
         for end in settled { conclude(end, &effects) }
@@ -47,6 +48,7 @@ extension RefreshEngine {
             return try rows.nested { try settle(flight, outcome, rows, at: now) }
         } catch let error where error is EnvelopeError || error is SecureHeapError || error is VaultError {
             pausedUntil = clock().uptime + 1_000
+            failed(error)
             return nil
         }
     }

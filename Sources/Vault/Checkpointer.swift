@@ -104,6 +104,11 @@ public final class Checkpointer {
 }
 
 extension VaultError {
+    /// SQLite's extended result code, where it was SQLite that failed.
+    public var storageCode: Int32? {
+        if case .storage(let code) = self { code } else { nil }
+    }
+
     init(storage error: any Error) {
         switch error {
         case let error as VaultError: self = error

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Envelope
-import Glibc
+import Keeper
+import Logging
 import Settings
 import Supervisor
-import Vault
 
 struct Keep: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,20 +13,29 @@ struct Keep: ParsableCommand {
         ChildProcess.run(secureHeapBytes: 4 << 20) { child in
             let settings = try Settings.load(environment: child.inheritance.environment)
             let keys = try child.inheritance.keys.withPayload { try KeeperKeys(decoding: $0) }
-            try Store.prepare(path: settings.databasePath, keys: StoreKeys(keys))
-            let done = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-            sem_init(done, 0, 0)
-            nonisolated(unsafe) let leaving = done
+            var log = Logger(label: "keep") { _ in LogLines() }
+            log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
+            let keeper = try Keeper(settings: settings, keys: keys, log: log)
             let control = child.control
-            try child.listen(leave: { _ in sem_post(leaving) }) { message in
+            try child.listen(leave: { _ in keeper.leave() }) { message in
                 switch message.tag {
-                case .channel: if let descriptor = message.descriptor { close(descriptor) }
-                case .reload: try? control.send(.reloaded)
+                case .channel: if let descriptor = message.descriptor { keeper.attach(descriptor) }
+                case .reload: Self.reload(keeper, message, control)
                 default: return
                 }
             }
             try control.send(.ready)
-            while sem_wait(done) != 0 {}
+            try keeper.run()
+        }
+    }
+
+    private static func reload(_ keeper: Keeper, _ message: ControlMessage, _ control: ControlSocket) {
+        let sent = message.withPayload(OwnEnvironment.decode)
+        do {
+            keeper.reload(try Settings.load(environment: OwnEnvironment().variables.merging(sent) { _, sent in sent }))
+            try control.send(.reloaded)
+        } catch {
+            try? control.send(.refused, "\(error)")
         }
     }
 }

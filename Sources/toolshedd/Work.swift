@@ -21,13 +21,16 @@ struct Work: ParsableCommand {
             var log = Logger(label: "work") { _ in LogLines() }
             log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
             let http = try ProviderHTTP(caFile: settings.caFile)
+            let channel = KeeperChannel(http: http, warmSeconds: settings.warmSeconds)
             let worker = try Worker(
                 settings: settings, keys: keys, listener: 0, peers: [try userID(of: settings.peerUser)],
-                limits: Limits(), http: http, keeper: KeeperPort(hold: { _, _, _ in }, forget: { _ in }),
-                refresh: { _, _, completion in completion(.unavailable) }, log: log)
+                limits: Limits(), http: http,
+                keeper: KeeperPort(
+                    hold: { channel.hold($0, $1, $2, isNeeded: $3) }, forget: { channel.forget($0) }),
+                refresh: { channel.refresh($0, $1, completion: $2) }, log: log)
             let pool = worker.pool
             try child.listen(leave: { pool.drain(backlog: $0) }) { message in
-                if message.tag == .channel, let descriptor = message.descriptor { close(descriptor) }
+                if message.tag == .channel, let descriptor = message.descriptor { channel.attach(descriptor) }
             }
             try worker.run { try? child.control.send(.ready) }
         }

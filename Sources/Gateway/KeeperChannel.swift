@@ -1,0 +1,204 @@
+import Broker
+import Encoding
+import Glibc
+import ProviderHTTP
+import Secrets
+import Synchronization
+import Vault
+
+/// A worker's way to the keeper. Asked from any thread; answers are read on the I/O thread, where completions run.
+///
+/// The supervisor replaces a keeper that ended and hands over a new descriptor: what was asked of the old one is asked of
+/// the new one, and what cannot be answered in time is `unavailable`.
+public final class KeeperChannel: Sendable {
+    public typealias Completion = @Sendable (RefreshAnswer) -> Void
+
+    private struct Pending {
+        let connection: ConnectionID
+        let generation: Int64
+        let completion: Completion
+    }
+
+    private struct State {
+        var descriptor: Int32?
+        var lastSerial: UInt64 = 0
+        var refreshes: [UInt64: Pending] = [:]
+        var counts: [UInt64: @Sendable (Int64?) -> Void] = [:]
+        /// What the keeper was given lately, so that a busy connection costs one message in five minutes.
+        var held: [ConnectionID: (generation: Int64, until: Int64)] = [:]
+    }
+
+    /// Waiting for the keeper at once; more are `unavailable`.
+    static let mostPending = 1024
+    static let mostHeld = 8192
+    static let holdAgainAfter: Int64 = 300_000
+
+    private let state = Mutex(State())
+    private let http: ProviderHTTP
+    private let warmSeconds: UInt32
+
+    /// - Parameter warmSeconds: how long the keeper may hold a key after a vend.
+    public init(http: ProviderHTTP, warmSeconds: Int) {
+        self.http = http
+        self.warmSeconds = UInt32(clamping: warmSeconds)
+    }
+
+    deinit {
+        if let descriptor = state.withLock({ $0.descriptor }) { close(descriptor) }
+    }
+
+    /// Takes ownership of a descriptor from the supervisor, in the place of the one before.
+    public func attach(_ descriptor: Int32) {
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        let (old, waiting) = state.withLock { state in
+            defer {
+                state.descriptor = descriptor
+                // The new keeper holds nothing.
+                state.held = [:]
+            }
+            return (state.descriptor, state.refreshes)
+        }
+        // Reading and closing happen on the I/O thread alone, so no other number is ever meant.
+        if let old { http.after(milliseconds: 0) { [http] in Self.retire(old, http) } }
+        http.watch(fd: descriptor) { [weak self] in self?.read(descriptor) }
+        for (serial, pending) in waiting {
+            transmit(.refresh(pending.connection, generation: pending.generation), serial: serial)
+        }
+    }
+
+    public var isAttached: Bool { state.withLock { $0.descriptor != nil } }
+
+    /// The keeper may keep this connection fresh for a while. Fire and forget, and cheap when it was said lately.
+    ///
+    /// - Parameter isNeeded: a refresh is asked for next, so it is said again whatever was said before.
+    public func hold(_ connection: ConnectionID, _ generation: Int64, _ key: ConnectionKey, isNeeded: Bool = false) {
+        guard warmSeconds > 0 || isNeeded else { return }
+        let now = Self.uptime()
+        let isNew = state.withLock { state in
+            if !isNeeded, let held = state.held[connection], held.generation == generation, held.until > now {
+                return false
+            }
+            if state.held.count >= Self.mostHeld { state.held = [:] }
+            state.held[connection] = (generation, now + min(Self.holdAgainAfter, Int64(warmSeconds) * 500))
+            return true
+        }
+        guard isNew else { return }
+        // Without "warm" the key is there for the refresh and its retries only.
+        transmit(.hold(connection, generation: generation, seconds: max(warmSeconds, 30), key: key), serial: 0)
+    }
+
+    /// Asks for a generation newer than this one. The completion runs once, on the I/O thread.
+    public func refresh(
+        _ connection: ConnectionID, _ generation: Int64, deadlineMilliseconds: Int = 8_000,
+        completion: @escaping Completion
+    ) {
+        let serial = state.withLock { state -> UInt64? in
+            guard state.refreshes.count < Self.mostPending else { return nil }
+            state.lastSerial += 1
+            state.refreshes[state.lastSerial] = Pending(
+                connection: connection, generation: generation, completion: completion)
+            return state.lastSerial
+        }
+        guard let serial else {
+            http.after(milliseconds: 0) { completion(.unavailable) }
+            return
+        }
+        // Not sent means that the keeper is being replaced: asked again when its successor is there.
+        transmit(.refresh(connection, generation: generation), serial: serial)
+        http.after(milliseconds: deadlineMilliseconds) { [weak self] in self?.end(serial, .unavailable) }
+    }
+
+    /// The keys of these connections are dropped at once.
+    public func forget(_ forgetting: KeeperForgetting) {
+        state.withLock { state in
+            // Said again on the next vend: which of the connections are meant is not known here.
+            if case .connection(let id) = forgetting { state.held[id] = nil } else { state.held = [:] }
+        }
+        transmit(.forget(forgetting), serial: 0)
+    }
+
+    /// How many of this person's connections the keeper holds; nil: it did not say.
+    public func count(
+        of person: PersonID, deadlineMilliseconds: Int = 1_000, completion: @escaping @Sendable (Int64?) -> Void
+    ) {
+        let serial = state.withLock { state in
+            state.lastSerial += 1
+            state.counts[state.lastSerial] = completion
+            return state.lastSerial
+        }
+        transmit(.count(person), serial: serial)
+        http.after(milliseconds: deadlineMilliseconds) { [weak self] in
+            self?.state.withLock { $0.counts.removeValue(forKey: serial) }?(nil)
+        }
+    }
+
+    // MARK: The socket
+
+    private func transmit(_ request: KeeperRequest, serial: UInt64) {
+        request.withEncoded(serial: serial) { datagram in
+            state.withLock { state in
+                guard let descriptor = state.descriptor else { return }
+                _ = send(
+                    descriptor, datagram.baseAddress, datagram.count,
+                    Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+            }
+        }
+    }
+
+    private func read(_ descriptor: Int32) {
+        withUnsafeTemporaryAllocation(byteCount: KeeperProtocol.answerSize, alignment: 8) { buffer in
+            for _ in 0..<64 {
+                let count = recv(
+                    descriptor, buffer.baseAddress, buffer.count,
+                    Int32(MSG_DONTWAIT) | Int32(MSG_TRUNC))
+                if count < 0, errno == EINTR { continue }
+                if count < 0, errno == EAGAIN || errno == EWOULDBLOCK { return }
+                guard count > 0 else { return detach(descriptor) }
+                guard count <= buffer.count,
+                    let message = try? KeeperAnswer.decode(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                else { continue }
+                take(message.answer, serial: message.serial)
+            }
+        }
+    }
+
+    private func take(_ answer: KeeperAnswer, serial: UInt64) {
+        switch answer {
+        case .done: return
+        case .count(let count): state.withLock { $0.counts.removeValue(forKey: serial) }?(count)
+        case .refresh(let answer): end(serial, answer)
+        case .noKey:
+            // Dropped since: said again with the next vend.
+            state.withLock { state in
+                if let pending = state.refreshes[serial] { state.held[pending.connection] = nil }
+            }
+            end(serial, .unavailable)
+        }
+    }
+
+    private func end(_ serial: UInt64, _ answer: RefreshAnswer) {
+        state.withLock { $0.refreshes.removeValue(forKey: serial) }?.completion(answer)
+    }
+
+    /// The keeper is gone; a successor's descriptor comes from the supervisor.
+    private func detach(_ descriptor: Int32) {
+        let isCurrent = state.withLock { state in
+            guard state.descriptor == descriptor else { return false }
+            state.descriptor = nil
+            state.held = [:]
+            return true
+        }
+        if isCurrent { Self.retire(descriptor, http) }
+    }
+
+    private static func retire(_ descriptor: Int32, _ http: ProviderHTTP) {
+        http.unwatch(fd: descriptor)
+        close(descriptor)
+    }
+
+    private static func uptime() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}

@@ -1,0 +1,194 @@
+import Broker
+import Encoding
+import Envelope
+import Glibc
+import Logging
+import OAuth
+import ProviderHTTP
+import Providers
+import Secrets
+import Settings
+import Synchronization
+import Vault
+
+/// One `toolshedd keep`: the database prepared and recovered first, then an I/O thread (channels of the workers, calls to
+/// providers), a thread for the engine, one for what the database needs (checkpoints, activity, sweeping).
+public final class Keeper: Sendable {
+    public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        case another(path: String)
+        case system(call: String, errno: Int32)
+
+        public var description: String {
+            switch self {
+            case .another(let path): "Another keeper holds \(path)."
+            case .system(let call, let errno): "\(call) failed (errno \(errno))."
+            }
+        }
+    }
+
+    enum Message: Sendable {
+        case event(RefreshEngine.Event)
+        case endpoints([ProviderID: TokenEndpoint])
+        case leave
+    }
+
+    let http: ProviderHTTP
+    let mailbox: Mailbox<Message>
+    let channels: WorkerChannels
+    let audit: AuditLog
+    let log: Logger
+    private let lock: KeeperLock
+    private let settings: Mutex<Settings>
+    private let discovered = Mutex<[ProviderID: Provider]>([:])
+    private let engine: Handed<RefreshEngine>
+    private let upkeep: Handed<Upkeep>
+
+    /// Passes what one thread owns from the thread that made it.
+    private struct Handed<Value>: @unchecked Sendable { let value: Value }
+
+    /// Opens the database before anybody else does: making it, bringing it up to date, recovering it.
+    public init(settings: Settings, keys: KeeperKeys, log: Logger) throws {
+        let path = settings.databasePath
+        lock = try KeeperLock(path: path + ".keeper")
+        let storeKeys = StoreKeys(keys)
+        try Store.prepare(path: path, keys: storeKeys)
+        let writer = try Store.Writer(path: path)
+        let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
+        let engine = RefreshEngine(
+            store: store, keys: keys, endpoints: Self.endpoints(settings), random: .system, clock: { .now() },
+            failed: { Self.storeFailed($0, log) })
+        try engine.recover()
+        self.engine = Handed(value: engine)
+        upkeep = Handed(
+            value: Upkeep(
+                checkpointer: try Checkpointer(path: path),
+                store: try Store(path: path, writer: writer, keys: storeKeys, random: .system),
+                auditFolder: settings.auditFolder, failed: { Self.storeFailed($0, log) }))
+        audit = try AuditLog(folder: settings.auditFolder, at: .now())
+        http = try ProviderHTTP(caFile: settings.caFile)
+        guard let mailbox = Mailbox<Message>() else { throw Failure.system(call: "eventfd", errno: errno) }
+        self.mailbox = mailbox
+        channels = WorkerChannels(http: http) { mailbox.put(.event(.asked($0, by: $1))) }
+        self.settings = Mutex(settings)
+        self.log = log
+    }
+
+    /// A worker's channel, from the supervisor. Takes ownership; any thread.
+    public func attach(_ descriptor: Int32) { channels.attach(descriptor) }
+
+    /// Takes up changed configuration, without a pause. Any thread.
+    public func reload(_ new: Settings) {
+        settings.withLock { $0 = new }
+        discovered.withLock { $0 = [:] }
+        publish()
+        discover(every: nil)
+    }
+
+    /// Finishes what is in flight; then `run` returns. Any thread.
+    public func leave() { mailbox.put(.leave) }
+
+    /// Serves until `leave`.
+    public func run() throws {
+        let loop = try startThread { [http] in http.run() }
+        let upkeep = upkeep
+        let stop = UpkeepStop()
+        let care = try startThread { upkeep.value.run(until: stop) }
+        discover(every: 30_000)
+        turn(engine.value)
+        stop.ask()
+        pthread_join(care, nil)
+        http.stop()
+        pthread_join(loop, nil)
+        audit.flush()
+    }
+
+    /// The engine's thread.
+    private func turn(_ engine: RefreshEngine) {
+        while true {
+            let messages = mailbox.take(within: engine.nextWake() - Moment.now().uptime)
+            var events: [RefreshEngine.Event] = []
+            for message in messages {
+                switch message {
+                case .event(let event): events.append(event)
+                case .endpoints(let endpoints): engine.replace(endpoints: endpoints)
+                case .leave: perform(engine.stop())
+                }
+            }
+            perform(engine.handle(events))
+            if engine.isStopping, engine.isIdle { return }
+        }
+    }
+
+    private func perform(_ effects: [RefreshEngine.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .send(let id, let call, let deadline):
+                http.send(call, deadlineMilliseconds: deadline) { [mailbox] result in
+                    mailbox.put(.event(.completed(call: id, result)))
+                }
+            case .answer(let waiter, let answer): channels.answer(waiter, answer)
+            case .record(let record):
+                do {
+                    try audit.record(record, id: Randomness.system.bytes(16), at: .now())
+                } catch {
+                    // What was refreshed is stored; the record of it is not worth losing it for.
+                    log.error("the activity log cannot be written")
+                }
+            }
+        }
+    }
+
+    /// After a failed fsync nobody knows what is on the disk: a new process recovers from what is.
+    private static func storeFailed(_ error: any Error, _ log: Logger) {
+        guard let code = Store.storageCode(of: error) ?? (error as? VaultError)?.storageCode else {
+            log.error("storing failed", metadata: ["error": "\(type(of: error))"])
+            return
+        }
+        log.error("storing failed", metadata: ["sqlite": "\(code)"])
+        let ioErrorFsync: Int32 = 10 | 4 << 8
+        if code == ioErrorFsync { exit(70) }
+    }
+}
+
+// MARK: Providers
+
+extension Keeper {
+    private static func endpoints(
+        _ settings: Settings, discovered: [ProviderID: Provider] = [:]
+    ) -> [ProviderID: TokenEndpoint] {
+        settings.catalogue.providers.filter { $0.value.isConfigured }.mapValues { provider in
+            TokenEndpoint(discovered[provider.id] ?? provider, redirectURI: settings.callbackURL(provider.id))
+        }
+    }
+
+    private func publish() {
+        let known = discovered.withLock { $0 }
+        mailbox.put(.endpoints(settings.withLock { Self.endpoints($0, discovered: known) }))
+    }
+
+    /// Asks providers that are configured by issuer only for their endpoints, until each has answered.
+    private func discover(every milliseconds: Int?) {
+        let known = discovered.withLock { $0 }
+        let providers = settings.withLock { $0.catalogue.providers.values.filter { $0.isConfigured && $0.needsDiscovery } }
+        for provider in providers where known[provider.id] == nil {
+            discover(provider, from: provider.discoveryCalls()[...])
+        }
+        guard let milliseconds else { return }
+        http.after(milliseconds: milliseconds) { [weak self] in self?.discover(every: milliseconds) }
+    }
+
+    private func discover(_ provider: Provider, from calls: ArraySlice<ProviderCall>) {
+        guard let call = calls.first else { return }
+        http.send(call) { [weak self] result in
+            guard let self else { return }
+            if case .success(let reply) = result, reply.status == 200,
+                let found = try? provider.applying(metadata: reply)
+            {
+                discovered.withLock { $0[provider.id] = found }
+                publish()
+            } else {
+                discover(provider, from: calls.dropFirst())
+            }
+        }
+    }
+}

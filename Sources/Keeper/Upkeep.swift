@@ -1,0 +1,80 @@
+import Encoding
+import Glibc
+import Synchronization
+import Vault
+
+/// What the database needs again and again, on a thread of its own: commits are copied out of the WAL, audit records
+/// become activity, what has ended is swept out, and what was swept out leaves the files.
+final class Upkeep {
+    static let checkpointEvery: Int64 = 250
+    static let foldEvery: Int64 = 1_000
+    static let sweepEvery: Int64 = 60_000
+    /// Well within the minute that docs/KEYS.md gives what was deleted.
+    static let truncateEvery: Int64 = 20_000
+
+    private let checkpointer: Checkpointer
+    private let store: Store
+    private let folder: AuditFolder
+    private let failed: @Sendable (any Error) -> Void
+    private var foldAt: Int64 = 0
+    private var sweepAt: Int64 = 0
+    private var truncateAt: Int64
+
+    init(
+        checkpointer: Checkpointer, store: Store, auditFolder: String, failed: @escaping @Sendable (any Error) -> Void
+    ) {
+        (self.checkpointer, self.store, self.failed) = (checkpointer, store, failed)
+        folder = AuditFolder(store: store, folder: auditFolder)
+        truncateAt = Moment.now().uptime + Self.truncateEvery
+    }
+
+    func run(until stop: UpkeepStop) {
+        repeat { round(at: .now()) } while !stop.wait(milliseconds: Self.checkpointEvery)
+        // The next keeper need not do it.
+        foldAt = 0
+        round(at: .now())
+    }
+
+    /// What is due now. What fails is tried again in its next turn.
+    func round(at moment: Moment) {
+        if moment.uptime >= foldAt {
+            foldAt = moment.uptime + Self.foldEvery
+            attempt { if try folder.fold().hasMore { foldAt = moment.uptime } }
+        }
+        if moment.uptime >= sweepAt {
+            sweepAt = moment.uptime + Self.sweepEvery
+            attempt {
+                try store.write { rows in
+                    _ = try rows.sweep(at: moment.wall)
+                    _ = try rows.sweepJournal(at: moment.wall)
+                }
+            }
+        }
+        attempt { _ = try checkpointer.checkpoint() }
+        if moment.uptime >= truncateAt {
+            truncateAt = moment.uptime + 1_000
+            attempt { if try checkpointer.truncate(at: moment.wall) { truncateAt = moment.uptime + Self.truncateEvery } }
+        }
+    }
+
+    private func attempt(_ body: () throws -> Void) {
+        do { try body() } catch { failed(error) }
+    }
+}
+
+/// Tells the upkeep to end.
+final class UpkeepStop: Sendable {
+    private let mailbox = Mailbox<Bool>()
+    private let isAsked = Atomic<Bool>(false)
+
+    func ask() {
+        isAsked.store(true, ordering: .releasing)
+        mailbox?.put(true)
+    }
+
+    /// True when it was asked for.
+    func wait(milliseconds: Int64) -> Bool {
+        if let mailbox { _ = mailbox.take(within: milliseconds) } else { usleep(UInt32(milliseconds) * 1000) }
+        return isAsked.load(ordering: .acquiring)
+    }
+}
