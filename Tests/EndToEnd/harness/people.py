@@ -13,13 +13,14 @@ NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accep
 
 
 class Person:
-    """Signed in by an invitation unless `signed_in` is false. `browser()` gives the same person a second session."""
+    """Signed in by an invitation unless `signed_in` is false; invited here unless an invitation is given."""
 
-    def __init__(self, instance: Instance, name: str | None = None, signed_in: bool = True):
+    def __init__(self, instance: Instance, name: str | None = None, signed_in: bool = True,
+                 invitation: dict | None = None):
         self.instance = instance
         self.name = name or f"Person {next(_numbers)}"
         self.http = instance.session()
-        self.invitation = instance.json("invite", self.name)
+        self.invitation = invitation or instance.json("invite", self.name)
         self.user_id = self.invitation["userId"]
         if signed_in:
             self.sign_in()
