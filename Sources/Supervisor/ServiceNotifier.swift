@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Tells systemd how the service is (sd_notify(3)); silent where nobody asked.
