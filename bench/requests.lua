@@ -1,0 +1,33 @@
+-- wrk's requests. Without arguments the plain GET of the address; with a file and a kind, the vends of that file, made
+-- before the clock starts and sent in an order of their own by each thread.
+local threads = 0
+
+function setup(thread)
+   thread:set("number", threads)
+   threads = threads + 1
+end
+
+function init(arguments)
+   prepared, place = {}, 0
+   if #arguments < 2 then
+      prepared[1] = wrk.format("GET")
+      return
+   end
+   for line in io.lines(arguments[1]) do
+      local kind, token, body = line:match("^([^\t]*)\t([^\t]*)\t(.*)$")
+      if kind == arguments[2] then
+         local headers = {
+            ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json", ["Host"] = wrk.headers["Host"]
+         }
+         prepared[#prepared + 1] = wrk.format("POST", wrk.path, headers, body)
+      end
+   end
+   assert(#prepared > 0, "no request of this kind in " .. arguments[1])
+   -- Each thread begins elsewhere.
+   place = math.floor(number * #prepared / 2)
+end
+
+function request()
+   place = place % #prepared + 1
+   return prepared[place]
+end
