@@ -1,0 +1,65 @@
+"""toolshedd check and providers: what holds, what is unwise, what is wrong, and never a secret."""
+
+import os
+
+SECRET = "a-client-secret-that-nobody-prints"
+
+CORP = f"""\
+version: 1
+providers:
+  corp:
+    issuer: https://id.corp.example
+    client: {{ id: toolshed, secret: {SECRET} }}
+"""
+
+
+def test_check_prints_what_holds_and_no_secret(fresh):
+    instance = fresh(double=False, environment={"GITHUB_CLIENT_ID": "an-id", "GITHUB_CLIENT_SECRET": SECRET})
+    instance.provide("corp", CORP)
+    said = instance.toolshedd("check")
+    assert f'origin: "{instance.origin}"' in said.stdout
+    assert f'redirect_uri: "{instance.origin}/api/auth/corp/callback"' in said.stdout
+    assert "warning: github: PKCE is available and off" in said.stderr
+    answer = instance.json("check")
+    assert answer["ok"] and answer["configured"] == ["corp", "github"]
+    providers = {each["provider"]: each for each in instance.json("providers")["providers"]}
+    assert providers["github"]["configured"] and not providers["google"]["configured"]
+    assert providers["github"]["defaultScopes"] == ["read:user", "repo"]
+    everything = [said.stdout, said.stderr, instance.toolshedd("providers").stdout, str(answer), str(providers)]
+    key = (instance.dir / "etc/environment").read_text().split("ENCRYPTION_KEY=", 1)[-1].splitlines()[0]
+    for text in everything:
+        assert SECRET not in text
+        assert not key or key not in text
+
+
+def test_a_wrong_file_is_refused_with_its_line(fresh):
+    instance = fresh(double=False)
+    instance.provide("corp", CORP.replace("issuer", "isuer"))
+    file = instance.dir / "etc/providers.d/corp.yaml"
+    said = instance.toolshedd("check", ok=False)
+    assert said.returncode == 78
+    assert f"{file}:4:5: providers.corp.isuer: unknown field" in said.stderr
+    answer = instance.toolshedd("check", "--json", ok=False)
+    assert '"line":4' in answer.stdout and '"field":"providers.corp.isuer"' in answer.stdout
+
+
+def test_a_secret_that_others_may_read_is_refused(fresh):
+    instance = fresh(double=False)
+    instance.provide("corp", CORP)
+    os.chmod(instance.dir / "etc/providers.d/corp.yaml", 0o640)
+    said = instance.toolshedd("check", ok=False)
+    assert said.returncode == 78
+    assert "corp.yaml:5:37: providers.corp.client.secret: holds a client secret and has mode 0640, expected 0600" in said.stderr
+    assert SECRET not in said.stderr
+
+
+def test_a_wrong_file_leaves_the_running_configuration(fresh):
+    instance = fresh()
+    instance.start()
+    instance.provide("corp", CORP.replace("version: 1", "version: 7"))
+    said = instance.reload()
+    assert said.returncode == 1
+    assert "corp.yaml:1:10: version: expected 1, found '7'" in said.stdout
+    assert instance.ready()
+    instance.provide("corp", CORP)
+    assert instance.reload().returncode == 0
