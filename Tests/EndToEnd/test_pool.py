@@ -100,7 +100,11 @@ class Daemon:
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         self.socket = folder / "run/toolshedd.sock"
         self.log = folder / "log"
-        self.key = base64.b64encode(secrets.token_bytes(32)).decode()
+        # A folder's database opens with the key that it was made with.
+        keys = folder / "key"
+        if not keys.exists():
+            keys.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+        self.key = keys.read_text()
         self.environment = {
             "PATH": os.environ["PATH"], "AUTH_REDIRECT_BASE": "http://127.0.0.1:8080/api/auth",
             "TOOLSHED_STATE_DIR": str(folder / "state"), "TOOLSHED_RUNTIME_DIR": str(folder / "run"),
