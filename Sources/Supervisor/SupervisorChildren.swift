@@ -63,6 +63,8 @@ extension Supervisor {
             plan.notifier.ready()
         }
         finishReloadIfReady()
+        // A SIGHUP that came while starting.
+        beginReload()
     }
 
     func reap() {

@@ -54,7 +54,7 @@ def test_a_secret_that_others_may_read_is_refused(fresh):
 
 
 def test_a_wrong_file_leaves_the_running_configuration(fresh):
-    instance = fresh()
+    instance = fresh(double=False)
     instance.start()
     instance.provide("corp", CORP.replace("version: 1", "version: 7"))
     said = instance.reload()
