@@ -73,14 +73,7 @@ extension Broker {
         case .code(let code):
             let verifier = try store.read { try $0.verifier(of: flow, state: response.state) }
             let started = outcome
-            return try resolved(provider, at: now).then(self) { broker, provider in
-                // Whether `iss` must be there, a discovered provider's metadata says (RFC 9207 section 2.4).
-                let required = provider.authorize.requiresIssuer
-                guard (try? response.checkIssuer(expected: provider.issuer, required: required)) != nil else {
-                    var ended = started
-                    try broker.end(&ended, flow, failed: "wrong-issuer", at: now)
-                    return .done(done)
-                }
+            return try resolved(provider, at: now).then(self) { _, provider in
                 let call = try provider.codeExchange(code: code, verifier: verifier, redirectURI: flow.redirectURI)
                 let exchange = Exchange(
                     flow: flow, provider: provider, outcome: started, vault: session.vault, done: done)
