@@ -34,6 +34,8 @@ format: ## Bring the Swift sources into the format that lint asks for
 
 bench: ## The table of docs/BENCHMARKS.md, measured here
 	@'$(here)scripts/needs' run build bench
+	@'$(here)scripts/build'
+	@'$(here)scripts/build' --product bench-seed
 	@'$(here)bench/run'
 
 install: ## Binary, units, nginx site and pages to where Debian has them (DESTDIR=)

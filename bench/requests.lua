@@ -14,15 +14,17 @@ function init(arguments)
       return
    end
    for line in io.lines(arguments[1]) do
-      local kind, token, body = line:match("^([^\t]*)\t([^\t]*)\t(.*)$")
-      if kind == arguments[2] then
-         local headers = {
-            ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json", ["Host"] = wrk.headers["Host"]
-         }
-         prepared[#prepared + 1] = wrk.format("POST", wrk.path, headers, body)
+      local person, key, plugin = line:match("^(%S+) (%S+) (%S+)$")
+      local token, body = key, '{"provider":"github","scopes":["repo"]}'
+      if arguments[2] == "plugin" then
+         token, body = plugin, '{"userId":"' .. person .. '","provider":"github","scopes":["repo"]}'
       end
+      local headers = {
+         ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json", ["Host"] = wrk.headers["Host"]
+      }
+      prepared[#prepared + 1] = wrk.format("POST", wrk.path, headers, body)
    end
-   assert(#prepared > 0, "no request of this kind in " .. arguments[1])
+   assert(#prepared > 0, "no callers in " .. arguments[1])
    -- Each thread begins elsewhere.
    place = math.floor(number * #prepared / 2)
 end
