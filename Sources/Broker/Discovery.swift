@@ -19,13 +19,21 @@ public final class Discovered: Sendable {
 
 extension Broker {
     /// The provider with its endpoints known: at once, or after its metadata was fetched.
-    func resolved(_ provider: Provider, at now: Instant) -> Step<Provider> {
+    func resolved(_ provider: Provider, at now: Instant) throws -> Step<Provider> {
+        try reached(provider, at: now).then(self) { _, known in
+            guard let known else { throw Refusal.providerUnavailable(retryAfter: 10) }
+            return .done(known)
+        }
+    }
+
+    /// The same for a flow that has an answer without them too; `nil`: the metadata cannot be had now.
+    func reached(_ provider: Provider, at now: Instant) -> Step<Provider?> {
         guard provider.needsDiscovery else { return .done(provider) }
         if let known = discovered.get(provider.id, at: now) { return .done(known) }
         return discover(provider, from: provider.discoveryCalls()[...])
     }
 
-    private func discover(_ provider: Provider, from calls: ArraySlice<ProviderCall>) -> Step<Provider> {
+    private func discover(_ provider: Provider, from calls: ArraySlice<ProviderCall>) -> Step<Provider?> {
         guard let call = calls.first else { return .done(provider) }
         return .send(call) { broker, result in
             let now = Instant.now()
@@ -35,8 +43,7 @@ extension Broker {
                 broker.discovered.put(known, at: now)
                 return .done(known)
             }
-            guard calls.count > 1 else { throw Refusal.providerUnavailable(retryAfter: 10) }
-            return broker.discover(provider, from: calls.dropFirst())
+            return calls.count > 1 ? broker.discover(provider, from: calls.dropFirst()) : .done(nil)
         }
     }
 }

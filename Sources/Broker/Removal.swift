@@ -40,6 +40,14 @@ extension Broker {
         guard let provider = catalogue[connection.provider], let credential else {
             return .done(RemovalResult(atProvider: .notApplicable, manageURL: nil))
         }
+        return try reached(provider, at: now).then(self) { broker, provider in
+            // It is gone here already, whatever becomes of it there.
+            guard let provider else { return .done(RemovalResult(atProvider: .failed, manageURL: nil)) }
+            return try broker.takeBack(credential, at: provider)
+        }
+    }
+
+    private func takeBack(_ credential: Credential, at provider: Provider) throws -> Step<RemovalResult> {
         let call = try provider.revocationCall(
             accessToken: credential.accessToken, refreshToken: credential.refreshToken)
         guard let call else {

@@ -10,7 +10,10 @@ extension Gateway {
     func vend(_ exchange: Exchange) throws -> Step<Reply> {
         let now = Instant.now()
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
-        let hasJSON = exchange.withParameter("CONTENT_TYPE") { $0.starts(with: "application/json".utf8) }
+        let hasJSON = exchange.withParameter("CONTENT_TYPE") { type in
+            let json = "application/json".utf8
+            return type.starts(with: json) && (type.count == json.count || type[json.count] == UInt8(ascii: ";"))
+        }
         guard hasJSON == true else { throw RouteRefusal.unsupportedMediaType }
         let fromHeader = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
             guard header.starts(with: "Bearer ".utf8) || header.starts(with: "bearer ".utf8) else {

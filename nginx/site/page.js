@@ -76,9 +76,9 @@ export function clean(value, limit = 160) {
 
 const rightToLeft = /[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFF\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
 
-/** "repo, read:user", whole: what is asked for is never shortened. */
+/** "repo, read:user", whole: what is asked for is never shortened. Of scopes in words, the names. */
 export function names(scopes) {
-    return (scopes ?? []).map(scope => clean(scope, 2000)).join(", ");
+    return (scopes ?? []).map(scope => clean(scope.scope ?? scope, 2000)).join(", ");
 }
 
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
