@@ -60,7 +60,7 @@ def test_one_time_refresh_tokens_rotate(connected):
     assert provider.active(plugin.token("glewlwyd", ["repo"], user=person)["accessToken"])
 
 
-def test_an_empty_refusal_kills_no_grant_and_a_new_consent_mends_it(connected):
+def test_an_empty_refusal_kills_no_grant_and_connecting_anew_mends_it(connected):
     """glewlwyd answers a dead refresh token, like a wrong client secret, with 400 and no body: which of the two it is,
     nobody can know."""
     provider, person, plugin = connected(2)
@@ -73,5 +73,7 @@ def test_an_empty_refusal_kills_no_grant_and_a_new_consent_mends_it(connected):
     [reply] = until(refused, "the refresh to be refused")
     problem = assert_problem(reply, 503, "provider-unavailable")
     assert problem["detail"]
-    consent(provider, person, {"owner": "toolshed", "bridge": "glewlwyd", "scope": "repo"})
+    [connection] = person.connections()
+    assert person.delete(f"/api/connections/{connection['id']}").json()["local"] == "removed"
+    consent(provider, person, plugin.link("glewlwyd", ["repo"], user=person)["authorizationUrl"])
     assert provider.active(plugin.token("glewlwyd", ["repo"], user=person)["accessToken"])
