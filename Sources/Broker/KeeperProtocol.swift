@@ -127,7 +127,8 @@ extension KeeperRequest {
             do {
                 let key = ConnectionKey(try Key(copying: reader.rest()))
                 return (
-                    serial, .hold(ConnectionID(high: high, low: low), generation: generation, seconds: seconds, key: key)
+                    serial,
+                    .hold(ConnectionID(high: high, low: low), generation: generation, seconds: seconds, key: key)
                 )
             } catch {
                 throw .exhausted

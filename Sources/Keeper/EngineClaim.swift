@@ -81,7 +81,9 @@ extension RefreshEngine {
         let connection = state.connection
         guard let (key, credential) = try open(connection, rows, at: moment) else {
             // On, and not to be opened: its service key is not configured any more.
-            if connection.background { try rows.postpone(state, until: moment.wall.adding(seconds: 3600), code: "no_key") }
+            if connection.background {
+                try rows.postpone(state, until: moment.wall.adding(seconds: 3600), code: "no_key")
+            }
             return .answered(.noKey, dueAt: nil)
         }
         guard let refreshToken = credential.refreshToken else {

@@ -169,7 +169,9 @@ extension Keeper {
     /// Asks providers that are configured by issuer only for their endpoints, until each has answered.
     private func discover(every milliseconds: Int?) {
         let known = discovered.withLock { $0 }
-        let providers = settings.withLock { $0.catalogue.providers.values.filter { $0.isConfigured && $0.needsDiscovery } }
+        let providers = settings.withLock {
+            $0.catalogue.providers.values.filter { $0.isConfigured && $0.needsDiscovery }
+        }
         for provider in providers where known[provider.id] == nil {
             discover(provider, from: provider.discoveryCalls()[...])
         }

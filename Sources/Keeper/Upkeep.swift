@@ -53,7 +53,9 @@ final class Upkeep {
         attempt { _ = try checkpointer.checkpoint() }
         if moment.uptime >= truncateAt {
             truncateAt = moment.uptime + 1_000
-            attempt { if try checkpointer.truncate(at: moment.wall) { truncateAt = moment.uptime + Self.truncateEvery } }
+            attempt {
+                if try checkpointer.truncate(at: moment.wall) { truncateAt = moment.uptime + Self.truncateEvery }
+            }
         }
     }
 

@@ -67,7 +67,8 @@ public final class AuditFolder {
         guard let newline = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return nil }
         let end = offset + Int64(newline) + 1
         return Piece(
-            name: name, lines: bytes[...newline].split(separator: UInt8(ascii: "\n")).compactMap(AuditLine.init(parsing:)),
+            name: name,
+            lines: bytes[...newline].split(separator: UInt8(ascii: "\n")).compactMap(AuditLine.init(parsing:)),
             end: end, isLast: end == Int64(status.st_size) || bytes.count < pieceBytes)
     }
 }

@@ -19,7 +19,9 @@ struct Invite: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard (name == nil) != (renewed == nil) else { throw ValidationError("Give either a name or --renew with a user id.") }
+        guard (name == nil) != (renewed == nil) else {
+            throw ValidationError("Give either a name or --renew with a user id.")
+        }
         guard let name else { return }
         guard !name.isEmpty, name.count <= 80 else { throw ValidationError("A name has 1 to 80 characters.") }
     }

@@ -87,7 +87,9 @@ struct ApprovalTests {
         }
         let row = try #require(try vault.store.read { try $0.connection(connection) })
         #expect(!row.rekeyPending)
-        #expect(throws: EnvelopeError.doesNotOpen) { try vault.store.read { try $0.openCredential(of: row, with: old.key) } }
+        #expect(throws: EnvelopeError.doesNotOpen) {
+            try vault.store.read { try $0.openCredential(of: row, with: old.key) }
+        }
     }
 
     @Test("A write that lost the race for a connection changes nothing")
@@ -95,7 +97,8 @@ struct ApprovalTests {
         let row = try #require(try vault.store.read { try $0.connection(connection) })
         let replace: (String) throws -> Void = { access in
             try vault.store.write {
-                try $0.replace(row, with: try vault.grant(access), in: .open(session.vault), covers: { $1.isSubset(of: $0) })
+                try $0.replace(
+                    row, with: try vault.grant(access), in: .open(session.vault), covers: { $1.isSubset(of: $0) })
             }
         }
         try replace("gho_two")
@@ -106,7 +109,8 @@ struct ApprovalTests {
     @Test("Swapped credentials do not open: a row is bound to what, whose and which version it is")
     func swapped() throws {
         let other = try vault.store.write {
-            try $0.insert(try vault.grant("gho_b", account: "2"), into: .open(session.vault), of: session.person, status: .active)
+            try $0.insert(
+                try vault.grant("gho_b", account: "2"), into: .open(session.vault), of: session.person, status: .active)
         }
         for column in ["credential", "vault_key"] {
             let before = try #require(try vault.store.read { try $0.connection(other) })
@@ -117,7 +121,9 @@ struct ApprovalTests {
             }
             let row = try #require(try vault.store.read { try $0.connection(other) })
             #expect(throws: EnvelopeError.doesNotOpen) {
-                try vault.store.read { _ = try $0.openCredential(of: row, with: try $0.openKey(of: row, with: session.vault)) }
+                try vault.store.read {
+                    _ = try $0.openCredential(of: row, with: try $0.openKey(of: row, with: session.vault))
+                }
             }
             try vault.store.write {
                 _ = try $0.changed(

@@ -15,7 +15,9 @@ struct HolderTests {
 
     @Test("An invitation makes a person once")
     func invitationOnce() throws {
-        let made = try vault.store.write { try $0.invite(name: "O", expiresAt: vault.now.adding(seconds: 60), at: vault.now) }
+        let made = try vault.store.write {
+            try $0.invite(name: "O", expiresAt: vault.now.adding(seconds: 60), at: vault.now)
+        }
         let first = try vault.store.write { try $0.acceptInvitation(try vault.token(made.code), at: vault.now) }
         let second = try vault.store.write { try $0.acceptInvitation(try vault.token(made.code), at: vault.now) }
         #expect(first != nil)
@@ -24,8 +26,12 @@ struct HolderTests {
 
     @Test("A renewed invitation ends the old code, and an accepted person gets none")
     func renewed() throws {
-        let made = try vault.store.write { try $0.invite(name: "O", expiresAt: vault.now.adding(seconds: 60), at: vault.now) }
-        let renewed = try vault.store.write { try $0.renewInvitation(made.person, expiresAt: vault.now.adding(seconds: 60)) }
+        let made = try vault.store.write {
+            try $0.invite(name: "O", expiresAt: vault.now.adding(seconds: 60), at: vault.now)
+        }
+        let renewed = try vault.store.write {
+            try $0.renewInvitation(made.person, expiresAt: vault.now.adding(seconds: 60))
+        }
         let code = try #require(renewed)
         #expect(try vault.store.write { try $0.acceptInvitation(try vault.token(made.code), at: vault.now) } == nil)
         #expect(try vault.store.write { try $0.acceptInvitation(try vault.token(code), at: vault.now) } != nil)
@@ -64,7 +70,8 @@ struct HolderTests {
         let (session, cookie) = try vault.person()
         let key = try vault.store.write { rows in
             _ = try rows.insert(try vault.grant(), into: .open(session.vault), of: session.person, status: .active)
-            return try rows.addSlot(.apiKey, name: "laptop", to: session.vault, lifetime: .untilRevoked, at: vault.now).secret
+            return try rows.addSlot(.apiKey, name: "laptop", to: session.vault, lifetime: .untilRevoked, at: vault.now)
+                .secret
         }
         #expect(try vault.vend(cookie, person: session.person) == ["gho_one"])
         #expect(try vault.vend(key, person: session.person) == ["gho_one"])
@@ -82,7 +89,8 @@ struct HolderTests {
         try vault.store.write { rows in
             let connection = try #require(try rows.connection(id))
             #expect(connection.vaultKeyForm == .sealed)
-            try rows.wrapKey(try rows.openKey(of: connection, with: session.vault), of: connection, under: session.vault)
+            try rows.wrapKey(
+                try rows.openKey(of: connection, with: session.vault), of: connection, under: session.vault)
         }
         #expect(try vault.store.read { try $0.connection(id)?.vaultKeyForm } == .wrapped)
         #expect(try vault.vend(cookie, person: session.person) == ["gho_one"])
@@ -93,7 +101,8 @@ struct HolderTests {
         let (session, _) = try vault.person()
         let forged = try PrivateKey(random: .system).publicKey
         try vault.store.write {
-            _ = try $0.changed("UPDATE vault SET public_key = ? WHERE id = ?", [forged.bytes.blob, session.vault.id.blob])
+            _ = try $0.changed(
+                "UPDATE vault SET public_key = ? WHERE id = ?", [forged.bytes.blob, session.vault.id.blob])
         }
         #expect(throws: VaultError.self) {
             try vault.store.write {

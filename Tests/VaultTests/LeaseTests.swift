@@ -176,7 +176,8 @@ struct LeaseTests {
             for id in [early, late] { try rows.switchBackgroundOn(kept.state(id).connection, with: kept.vault) }
         }
         let end = kept.start.adding(seconds: 86_400)
-        #expect(try kept.store.read { try $0.due(provider, before: end, limit: 9) }.map(\.connection.id) == [early, late])
+        #expect(
+            try kept.store.read { try $0.due(provider, before: end, limit: 9) }.map(\.connection.id) == [early, late])
         #expect(try kept.store.read { try $0.nextDue(provider) } == kept.start.adding(seconds: 450))
         #expect(try kept.store.read { try $0.due(provider, before: kept.start, limit: 9) }.isEmpty)
         // The keeper alone opens them.

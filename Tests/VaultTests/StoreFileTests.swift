@@ -23,7 +23,9 @@ struct StoreFileTests {
         let vault = try TestVault()
         let path = vault.folder + "/\(kind).sqlite"
         switch kind {
-        case "junk": try Data("this is not a database at all, but it is long enough to be one".utf8).write(to: URL(filePath: path))
+        case "junk":
+            try Data("this is not a database at all, but it is long enough to be one".utf8).write(
+                to: URL(filePath: path))
         default:
             let queue = try DatabaseQueue(path: path)
             try queue.write { db in

@@ -78,7 +78,9 @@ final class TestVault {
                 let (key, _) = try rows.openKey(of: candidate, for: caller)
                 let opened = try rows.openCredential(
                     of: candidate, provider: try ProviderID(parsing: provider), with: key)
-                return try opened.withUnsafeBytes { String(decoding: try CredentialView($0).accessToken, as: UTF8.self) }
+                return try opened.withUnsafeBytes {
+                    String(decoding: try CredentialView($0).accessToken, as: UTF8.self)
+                }
             }
         }
     }
