@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.browsing import Chromium
+from harness.browsing import Chromium, watch
 from harness.instance import Instance
+from harness.looking import Camera
 from harness.people import Person, Plugin
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", Path(__file__).resolve().parents[2] / ".build/screenshots"))
@@ -70,18 +71,30 @@ def chromium(instance):
 
 
 @pytest.fixture
-def browser(chromium):
-    """A browser profile nobody has signed in to: a playwright context. Pages' errors fail the test."""
-    context = chromium.context()
-    errors: list[str] = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
-    yield context
-    context.close()
+def profiles(chromium):
+    """A function that makes a browser profile nobody has signed in to: a playwright context with cookies of its own.
+    Whatever goes wrong inside pages fails the test."""
+    made, errors = [], []
+
+    def make(**options):
+        made.append(chromium.context(**options))
+        watch(made[-1], errors)
+        return made[-1]
+
+    yield make
+    for context in made:
+        context.close()
     assert not errors, errors
 
 
+@pytest.fixture
+def browser(profiles):
+    """One such profile."""
+    return profiles()
+
+
 @pytest.fixture(scope="session")
-def screenshots():
-    """The folder for pictures of pages, kept after the run."""
+def look():
+    """`look(page, name)` takes pictures, kept after the run in $SCREENSHOTS, and fails on what shuts people out."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    return SCREENSHOTS
+    return Camera(SCREENSHOTS)

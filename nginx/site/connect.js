@@ -1,6 +1,6 @@
 // /connect: shows what is asked, by whom and why, and takes the decision. Opening it changes nothing.
 import { byId, call, clean, fill, head, path, say, show, signIn, stamp, start } from "/page.js";
-import { kindWord, scopeFields } from "/words.js";
+import { kindWord, scopeRow } from "/words.js";
 
 const link = new URLSearchParams(location.search);
 const buttons = [byId("approve"), byId("decline")];
@@ -34,7 +34,8 @@ async function load({ changed = false } = {}) {
 }
 
 function refuse(problem) {
-    const state = problem.status === 401 ? "sign-in" : states.has(problem.code) ? problem.code : "failed";
+    const code = problem.code === "not-found" ? "invalid-request" : problem.code;
+    const state = problem.status === 401 ? "sign-in" : states.has(code) ? code : "failed";
     if (state === "failed") say(problem.sentence, { tone: "bad" });
     settle(state);
 }
@@ -86,19 +87,13 @@ function draw(asked) {
     byId("others").replaceChildren(...(asked.others ?? []).map(otherRow));
 }
 
-function scopeRow(scope) {
-    const row = stamp(scope.optional ? "optional" : "asked", scopeFields(scope));
-    row.querySelector("[data-f=risk]").dataset.tone = scope.risk;
-    const box = row.querySelector("input");
-    if (box) box.value = scope.scope;
-    return row;
-}
-
-function otherRow({ id, name, kind, ticked }) {
-    const row = stamp("other", { name: clean(name) || "(no name)", kind: kindWord(kind) });
+/** Who can use it anyway has a box that cannot be unticked here: that is taken back in the vault. */
+function otherRow({ id, name, kind, ticked, locked }) {
+    const row = stamp("other", { name: clean(name) || "(no name)", kind: kindWord(kind), locked });
     const box = row.querySelector("input");
     box.value = id;
     box.checked = ticked === true;
+    box.disabled = locked === true;
     return row;
 }
 

@@ -1,6 +1,7 @@
 // /done: the outcome named in the fragment, and what can still be done about it.
 import { byId, call, clean, fill, head, names, say, show, start } from "/page.js";
 import { offerRecovery } from "/secret.js";
+import { scopeRow } from "/words.js";
 
 const headings = {
     connected: provider => `${provider} is connected`,
@@ -10,12 +11,28 @@ const headings = {
     removed: () => "Removed",
     declined: () => "You declined",
     failed: provider => `${provider} was not connected`,
-    expired: () => "This took too long",
+    working: provider => `Finishing with ${provider}…`,
+};
+
+/** Why it failed, for the closed set of codes that the server has. */
+const causes = {
+    failed: () => "Something did not work out on this server.",
+    denied: provider => `You said no at ${provider}.`,
+    "provider-refused": provider => `${provider} refused. Sometimes an administrator there has to agree first.`,
+    "admin-needed": provider => `${provider} wants an administrator of your account there to agree first.`,
+    "action-at-provider": provider => `${provider} wants you to do something there first. Sign in to it and look for a notice.`,
+    "provider-unavailable": provider => `${provider} did not answer as it should. Try again in some minutes.`,
+    misconfigured: provider => `${provider} does not accept this server’s own registration. Tell the operator of this server.`,
+    expired: () => "It took too long between the click there and the way back.",
+    "wrong-issuer": provider => `The answer did not come from ${provider}, so it was thrown away. If this repeats, tell the operator of this server.`,
+    "wrong-browser": () => "It came back in another browser than the one in which you approved.",
+    "session-ended": () => "You were signed out meanwhile.",
 };
 
 const usable = new Set(["connected", "connected-unused", "kept", "approved"]);
 
 let outcome = null;
+let again;
 const address = () => `/api/outcomes/${encodeURIComponent(location.hash.slice(1))}`;
 
 async function load() {
@@ -48,10 +65,14 @@ function present(document_) {
     head(headings[state]?.(provider) ?? "No result");
     fill(document, {
         provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account",
-        scopes: usable.has(state) && names(outcome.scopes), missing: names(outcome.missingScopes), message: clean(outcome.message, 400),
-        unused: state === "connected-unused", first: state === "connected",
+        scopes: usable.has(state) && outcome.scopes.length > 0, missing: names(outcome.missingScopes.map(({ scope }) => scope)),
+        cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
     });
+    byId("scopes").replaceChildren(...outcome.scopes.map(scopeRow));
     show(state);
+    // The same answer delivered twice gets here while the first delivery is still with the service.
+    clearTimeout(again);
+    if (state === "working") again = setTimeout(load, 1000);
     const recovery = byId("recovery");
     if (outcome.recoveryOffered && recovery.hidden) offerRecovery(recovery, () => { recovery.hidden = true; });
 }

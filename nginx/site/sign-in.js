@@ -34,11 +34,11 @@ function go() {
 }
 
 const refusals = {
-    "invalid-invitation": "This invitation does not work: it was used before, has expired, or is not complete. Ask for a new one.",
-    "invalid-recovery": "This recovery code does not work. Compare it with what you stored, capital letters included.",
+    invitation: "This invitation does not work: it was used before, has expired, or is not complete. Ask for a new one.",
+    recovery: "This recovery code does not work. Compare it with what you stored, capital letters included.",
 };
 
-function submits(form, address, unknown) {
+function submits(form, address, refusal) {
     const field = form.elements.code;
     const button = form.querySelector("button");
     field.addEventListener("input", () => field.removeAttribute("aria-invalid"));
@@ -53,7 +53,7 @@ function submits(form, address, unknown) {
         } catch (problem) {
             const wrong = problem.status === 400;
             if (wrong) field.setAttribute("aria-invalid", "true");
-            say(wrong ? refusals[problem.code] ?? unknown : problem.sentence, { tone: "bad", focus: true });
+            say(wrong ? refusal : problem.sentence, { tone: "bad", focus: true });
             button.disabled = false;
         }
     });
@@ -76,8 +76,8 @@ async function signOut() {
 }
 
 start(() => {
-    submits(invitation, "/api/sign-in/invitation", refusals["invalid-invitation"]);
-    submits(recovery, "/api/sign-in/recovery", refusals["invalid-recovery"]);
+    submits(invitation, "/api/sign-in/invitation", refusals.invitation);
+    submits(recovery, "/api/sign-in/recovery", refusals.recovery);
     byId("sign-out").addEventListener("click", signOut);
     byId("onward").addEventListener("click", arrived);
     addEventListener("hashchange", takeFragment); // the link pasted into a window that is already here

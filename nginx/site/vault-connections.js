@@ -2,7 +2,7 @@
 import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
 import { showList, tie } from "/vault-list.js";
-import { scopeFields } from "/words.js";
+import { scopeRow } from "/words.js";
 
 const states = {
     live: ["", "good"], active: ["", "good"], connected: ["", "good"],
@@ -40,12 +40,6 @@ function connectionRow(connection, others) {
     row.querySelector("[data-do=default]").addEventListener("click", () => change(connection, { default: true }, `${name} as ${account} is used where no account is named.`));
     background(row.querySelector("input"), connection, name);
     return tie(row);
-}
-
-function scopeRow(scope) {
-    const row = stamp("asked", scopeFields(scope));
-    row.querySelector("[data-f=risk]").dataset.tone = scope.risk;
-    return row;
 }
 
 function connectLink(provider, scopes) {

@@ -1,5 +1,5 @@
 // The words for the closed sets that the API speaks in. What is in no set is shown as it came, as text.
-import { clean } from "/page.js";
+import { clean, stamp } from "/page.js";
 
 const risks = { read: "read only", write: "can change things", admin: "far-reaching", unknown: "effect unknown" };
 const kinds = {
@@ -7,10 +7,17 @@ const kinds = {
     mcp: "MCP client", recovery: "recovery code", passkey: "passkey",
 };
 
-export const riskWord = risk => risks[risk] ?? risks.unknown;
+const riskWord = risk => risks[risk] ?? risks.unknown;
 export const kindWord = kind => kinds[kind] ?? clean(kind, 40);
 
-/** The fields of one scope, and the tone of its mark. The scope itself is shown whole. */
-export function scopeFields({ scope, text, risk }) {
-    return { text: clean(text, 600) || "No description is known for this.", risk: riskWord(risk), scope: clean(scope, 2000) };
+/** One scope in words, by a template of the page; a service's own name for it is shown whole, and once. */
+export function scopeRow({ scope, text, risk, optional }) {
+    const words = clean(text, 600);
+    const row = stamp(optional === true ? "optional" : "asked", {
+        text: words && words !== scope ? words : "No description is known for this.", risk: riskWord(risk), scope: clean(scope, 2000),
+    });
+    row.querySelector("[data-f=risk]").dataset.tone = risk;
+    const box = row.querySelector("input");
+    if (box) box.value = scope;
+    return row;
 }

@@ -6,10 +6,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from .instance import Instance
 
+PATIENCE = 20  # seconds; what is awaited comes much sooner, except on a machine that is busy with other things
+expect.set_options(timeout=PATIENCE * 1000)
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync",
@@ -31,7 +33,9 @@ class Chromium:
             executable_path=CHROMIUM, chromium_sandbox=False, args=ARGUMENTS, env=os.environ | {"HOME": str(self.home)})
 
     def context(self, **more):
-        return self.browser.new_context(base_url=self.instance.origin, **more)
+        context = self.browser.new_context(base_url=self.instance.origin, locale="en-US", **more)
+        context.set_default_timeout(PATIENCE * 1000)
+        return context
 
     def end(self) -> None:
         self.browser.close()
@@ -46,3 +50,22 @@ def sign_in(context, person) -> None:
     page.get_by_role("button", name="Accept invitation").click()
     page.wait_for_url(lambda url: "/sign-in" not in url)
     page.close()
+
+
+def lend_session(context, person) -> None:
+    """Gives the profile the cookie of a person who is signed in already: the same session, over HTTP and in the browser."""
+    context.add_cookies([{"name": "__Host-toolshed", "value": person.http.cookies["__Host-toolshed"],
+                          "url": person.instance.origin, "secure": True, "httpOnly": True, "sameSite": "Lax"}])
+
+
+def watch(context, errors: list[str]) -> None:
+    """Notes what goes wrong inside pages: exceptions, refusals by a content policy, anything else on the console.
+    A status that the page's script asked for and handles is none of that."""
+
+    def note(message) -> None:
+        handled = message.text.startswith("Failed to load resource: the server responded with a status of 4")
+        if message.type in ("error", "warning") and not handled:
+            errors.append(f"{message.type}: {message.text}")
+
+    context.on("console", note)
+    context.on("weberror", lambda error: errors.append(str(error.error)))

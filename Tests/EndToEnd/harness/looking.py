@@ -1,0 +1,35 @@
+"""Pictures of a page as people see it, and a check of it as people hear it."""
+
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+SIZES = {"narrow": {"width": 360, "height": 780}, "wide": {"width": 1280, "height": 900}}
+SCHEMES = ("light", "dark")
+AXE = Axe()
+
+
+class Camera:
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __call__(self, page: Page, name: str) -> None:
+        """Four pictures; no side scrolling, and nothing that axe-core objects to, in either colour scheme."""
+        before = page.viewport_size
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                page.screenshot(path=self.folder / f"{name}-{size}-{scheme}.png", full_page=True, animations="disabled")
+                if (size, scheme) in (("narrow", "light"), ("wide", "dark")):
+                    judge(page, name)
+            assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than {size}"
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(before)
+
+
+def judge(page: Page, name: str) -> None:
+    found = AXE.run(page).response["violations"]
+    assert not found, f"{name}: " + "; ".join(
+        f"{rule['id']}: {rule['help']}: {[node['target'] for node in rule['nodes']]}" for rule in found)
