@@ -149,9 +149,8 @@ extension Broker {
         guard request.provider == link.provider, request.scopes == link.scopes else {
             throw Refusal.invalidRequest([MemberError("request", "the owner, bridge and scope that it was made with")])
         }
-        guard request.status != .expired, request.status != .pending || request.expiresAt > now else {
-            throw Refusal.requestExpired
-        }
+        let isOver = request.status == .pending && request.expiresAt <= now
+        guard !isOver, request.status != .expired, request.status != .cancelled else { throw Refusal.requestExpired }
         return request
     }
 

@@ -11,7 +11,17 @@ extension Broker {
 
     public struct PluginSummary: Sendable {
         public let plugin: Plugin
-        public let connections: [(id: ConnectionID, provider: ProviderID, scopes: ScopeSet, status: ApprovalStatus)]
+        public let connections: [Reach]
+    }
+
+    /// One connection that a plugin was let in to.
+    public struct Reach: Sendable {
+        public let connection: ConnectionID
+        public let provider: ProviderID
+        /// nil where this session cannot open the vault.
+        public let account: String?
+        public let scopes: ScopeSet
+        public let status: ApprovalStatus
     }
 
     public func pluginSummaries(_ session: OpenSlot) throws -> [PluginSummary] {
@@ -21,9 +31,12 @@ extension Broker {
                 let approvals = try rows.approvals(of: plugin.id, person: session.person)
                 return PluginSummary(
                     plugin: plugin,
-                    connections: approvals.compactMap { approval in
-                        connections.first { $0.id == approval.connection }.map {
-                            ($0.id, $0.provider, approval.scopes, approval.status)
+                    connections: try approvals.compactMap { approval in
+                        try connections.first { $0.id == approval.connection }.map {
+                            Reach(
+                                connection: $0.id, provider: $0.provider,
+                                account: try account(of: $0, session: session, rows), scopes: approval.scopes,
+                                status: approval.status)
                         }
                     })
             }

@@ -1,6 +1,9 @@
 import Broker
 import Encoding
 import FastCGI
+import OAuth
+import Providers
+import Settings
 import Vault
 
 extension Gateway {
@@ -15,6 +18,9 @@ extension Gateway {
             return cursor
         }
         let lines = try broker.activity(slot, after: after, limit: page.limit, at: now)
+        let name = { [catalogue = settings.catalogue] (provider: String) in
+            (try? ProviderID(parsing: provider)).flatMap { catalogue[$0]?.name }
+        }
         return .done(
             .json { writer in
                 writer.object {
@@ -23,6 +29,7 @@ extension Gateway {
                         writer.member("at", line.activity.at.rfc3339)
                         writer.member("event", line.activity.event.rawValue)
                         writer.member("provider", line.activity.provider)
+                        writer.member("providerName", line.activity.provider.flatMap(name))
                         writer.member("connection", line.activity.connection?.text)
                         writer.member("caller", line.caller)
                         writer.member("scopes", (line.activity.scopes ?? "").split(separator: " ").map(String.init))

@@ -129,8 +129,10 @@ extension Gateway {
                         writer.member("addedBy", entry.plugin.owner == nil ? "operator" : "you")
                         writer.member("createdAt", entry.plugin.createdAt.rfc3339)
                         writer.array("connections", entry.connections) {
-                            $0.member("id", $1.id.text)
+                            $0.member("id", $1.connection.text)
                             $0.member("provider", $1.provider.json)
+                            $0.member("providerName", settings.catalogue[$1.provider]?.name ?? $1.provider.json)
+                            $0.member("account", $1.account)
                             $0.member("scopes", $1.scopes.names)
                             $0.member("status", $1.status.rawValue)
                         }

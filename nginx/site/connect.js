@@ -78,13 +78,13 @@ function draw(asked) {
         account: clean(asked.account), anyAccount: !asked.account, reason: clean(asked.reason, 300), tool: clean(asked.tool, 80),
         matchCode: clean(asked.matchCode, 8), askedAt: asked.askedAt,
         new: fresh.length, newTitle: granted.length ? "New, not allowed so far" : requester ? "What it asks for" : "What you would allow",
-        granted: granted.length, also: asked.alsoIncludes?.length, others: asked.others?.length,
+        granted: granted.length, also: asked.alsoIncludes.length, others: asked.others.length, open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
         needsProvider: asked.needsProvider, stays: !asked.needsProvider,
     });
     byId("new").replaceChildren(...fresh.map(scopeRow));
     byId("granted").replaceChildren(...granted.map(scope => scopeRow({ ...scope, optional: false })));
-    byId("also").replaceChildren(...(asked.alsoIncludes ?? []).map(scopeRow));
-    byId("others").replaceChildren(...(asked.others ?? []).map(otherRow));
+    byId("also").replaceChildren(...asked.alsoIncludes.map(scopeRow));
+    byId("others").replaceChildren(...asked.others.map(otherRow));
 }
 
 /** Who can use it anyway has a box that cannot be unticked here: that is taken back in the vault. */

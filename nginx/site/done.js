@@ -1,5 +1,5 @@
 // /done: the outcome named in the fragment, and what can still be done about it.
-import { byId, call, clean, fill, head, names, say, show, start } from "/page.js";
+import { byId, call, clean, fill, head, say, show, start } from "/page.js";
 import { offerRecovery } from "/secret.js";
 import { scopeRow } from "/words.js";
 
@@ -65,10 +65,11 @@ function present(document_) {
     head(headings[state]?.(provider) ?? "No result");
     fill(document, {
         provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account",
-        scopes: usable.has(state) && outcome.scopes.length > 0, missing: names(outcome.missingScopes.map(({ scope }) => scope)),
+        scopes: usable.has(state) && outcome.scopes.length > 0, missing: outcome.missingScopes.length,
         cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
     });
     byId("scopes").replaceChildren(...outcome.scopes.map(scopeRow));
+    byId("missing").replaceChildren(...outcome.missingScopes.map(scopeRow));
     show(state);
     // The same answer delivered twice gets here while the first delivery is still with the service.
     clearTimeout(again);

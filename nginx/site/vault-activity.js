@@ -2,15 +2,16 @@
 import { byId, call, clean, names, stamp, trouble } from "/page.js";
 import { showList } from "/vault-list.js";
 
+// The closed set of what is recorded.
 const events = {
-    vend: "Token given to", vended: "Token given to", refresh: "Renewed at the service", refreshed: "Renewed at the service",
-    connect: "Connected", connected: "Connected", approve: "Approved for", approved: "Approved for", decline: "Declined for",
-    declined: "Declined for", revoke: "Revoked", revoked: "Revoked", removed: "Removed", kept: "Kept", withdrawn: "Withdrawn from",
-    "sign-in": "Signed in", "sign-out": "Signed out", "key-made": "API key made", "key-revoked": "API key revoked",
-    recovery: "Recovery code made", recovered: "Signed in with the recovery code", locked: "Locked",
-    "background-on": "Background refresh on", "background-off": "Background refresh off", refused: "Refused to",
-    "owner-mismatch": "A link of yours was opened by another account",
+    vended: "Token given to", refreshed: "Renewed at the service", "refresh-failed": "Could not be renewed at the service",
+    consented: "Approved", declined: "Declined", connected: "Connected", removed: "Revoked", revoked: "Taken back at the service",
+    "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
+    "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
+    "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
 };
+// Those whose caller is who did it, here in this list of the person's own doings.
+const own = new Set(["signed-in", "signed-out", "recovery-made", "removed", "key-removed"]);
 
 let next = null;
 
@@ -26,9 +27,11 @@ async function rows(address) {
     return (page.activity ?? []).map(eventRow);
 }
 
-function eventRow({ at, event, provider, caller, scopes, reason, tool }) {
+function eventRow({ at, event, provider, providerName, caller, scopes, reason, tool }) {
+    // Whoever is gone has no name any more.
+    const name = /^[a-z]_[\w-]{22}$/.test(caller ?? "") ? "something since removed" : clean(caller);
     return stamp("event", {
-        at, what: events[event] ?? clean(event, 60), provider: clean(provider, 80), caller: clean(caller),
+        at, what: events[event] ?? clean(event, 60), provider: clean(providerName ?? provider, 80), caller: own.has(event) ? "" : name,
         scopes: names(scopes), reason: clean(reason, 300), tool: clean(tool, 80),
     });
 }

@@ -6,14 +6,21 @@ import { showList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
 
 export function showPlugins() {
-    return showList("plugins", async () => (await all("/api/plugins", "plugins")).map(pluginRow));
+    return showList("plugins", async () => {
+        const plugins = (await all("/api/plugins", "plugins")).map(plugin => ({
+            ...plugin, connections: plugin.connections.filter(({ status }) => status !== "withdrawn"),
+        }));
+        // Of the operator's plugins only those that were let in; one's own also before.
+        return plugins.filter(({ addedBy, connections }) => addedBy === "you" || connections.length > 0).map(pluginRow);
+    });
 }
 
 function pluginRow(plugin) {
     const name = clean(plugin.name) || "An unnamed plugin";
-    const row = stamp("plugin", { name, addedBy: clean(plugin.addedBy) });
-    row.querySelector("[data-reach]").append(...(plugin.connections ?? []).map(({ provider, account, scopes }) => stamp("reach", {
-        provider: clean(provider, 80), account: clean(account) || "account not shown", scopes: names(scopes),
+    const row = stamp("plugin", { name, addedBy: plugin.addedBy === "operator" ? `the operator of ${location.hostname}` : clean(plugin.addedBy) });
+    row.querySelector("[data-reach]").append(...plugin.connections.map(({ providerName, account, scopes, status }) => stamp("reach", {
+        provider: clean(providerName, 80), account: clean(account) || "account not shown", scopes: names(scopes),
+        outgrown: status === "outgrown",
     })));
     row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
         effect: `${name} loses its key to these connections at once, and gets no more tokens for them. It may ask you again. A token that it already holds lives until it expires.`,

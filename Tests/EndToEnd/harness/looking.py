@@ -7,6 +7,7 @@ from playwright.sync_api import Page
 
 SIZES = {"narrow": {"width": 360, "height": 780}, "wide": {"width": 1280, "height": 900}}
 SCHEMES = ("light", "dark")
+JUDGED = {("narrow", "dark"), ("wide", "light")}
 AXE = Axe()
 
 
@@ -14,15 +15,18 @@ class Camera:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def __call__(self, page: Page, name: str) -> None:
-        """Four pictures; no side scrolling, and nothing that axe-core objects to, in either colour scheme."""
+    def __call__(self, page: Page, name: str, every: bool = False) -> None:
+        """Pictures narrow and wide, dark and light (`every`: all four). No side scrolling, and nothing that axe-core
+        objects to."""
         before = page.viewport_size
         for size, viewport in SIZES.items():
             page.set_viewport_size(viewport)
             for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                page.screenshot(path=self.folder / f"{name}-{size}-{scheme}.png", full_page=True, animations="disabled")
-                if (size, scheme) in (("narrow", "light"), ("wide", "dark")):
+                judged = (size, scheme) in JUDGED
+                if judged or every:
+                    page.emulate_media(color_scheme=scheme)
+                    page.screenshot(path=self.folder / f"{name}-{size}-{scheme}.png", full_page=True, animations="disabled")
+                if judged:
                     judge(page, name)
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than {size}"
         page.emulate_media(color_scheme="light")
