@@ -94,7 +94,12 @@ extension Broker {
         let consent = try self.consent(for: link, session: session, at: now)
         let digest = consent.document.digest
         let token = try store.write { rows in
-            if let request = consent.request { try rows.note(request.idHash, opened: true, mismatch: false) }
+            if let request = consent.request {
+                try rows.note(request.idHash, opened: true, mismatch: false)
+            } else {
+                // Somebody who comes by themselves has changed their mind about an earlier no.
+                try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
+            }
             return try rows.issueFormToken(slot: session.id, bound: digest, at: now)
         }
         return (consent.document, Base64URL.encode(digest), token)

@@ -72,7 +72,7 @@ extension Gateway {
         return .done(.noContent)
     }
 
-    private func openCaller(_ exchange: Exchange, at now: Instant) throws -> OpenCaller {
+    func openCaller(_ exchange: Exchange, at now: Instant) throws -> OpenCaller {
         switch try caller(exchange, at: now) {
         case .browser(let slot):
             if exchange.method != .get && exchange.method != .head { try requireSameOrigin(exchange) }

@@ -10,14 +10,16 @@ struct Members {
         case texts([String])
         case flag(Bool)
         case null
+        case number
         case other
     }
 
     private var values: [String: Value] = [:]
     private var errors: [MemberError] = []
 
-    /// `known`: every member that may occur. Duplicates and unknown members are errors (api.md "Vending").
-    init(parsing exchange: Exchange, known: Set<String>) throws {
+    /// `known`: every member that may occur, `numbers` those of them that are whole numbers. Duplicates and unknown
+    /// members are errors (api.md "Vending").
+    init(parsing exchange: Exchange, known: Set<String>, numbers: Set<String> = []) throws {
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
         let type = exchange.parameter("CONTENT_TYPE") ?? ""
         guard type.split(separator: ";").first?.lowercased() == "application/json" else {
@@ -34,6 +36,8 @@ struct Members {
                     return
                 }
                 values[name] = try Self.read(&reader)
+                if numbers.contains(name), case .some(.number) = values[name] { return }
+                if numbers.contains(name) { errors.append(MemberError(name, "a whole number")) }
             }
         } catch {
             throw Refusal.invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])
@@ -55,7 +59,10 @@ struct Members {
                 if try element.kind == .string { texts.append(try element.string()) } else { isTexts = false }
             }
             return isTexts ? .texts(texts) : .other
-        case .number, .object:
+        case .number:
+            _ = try reader.integer()
+            return .number
+        case .object:
             try reader.skip()
             return .other
         }

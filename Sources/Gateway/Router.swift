@@ -11,6 +11,7 @@ extension Gateway {
         let path = exchange.path
         switch path {
         case "/api/tokens/vend": return try only(exchange, "POST", [:])
+        case "/api/tokens/report": return try only(exchange, "POST", [.post: { try self.report($0, now) }])
         case "/api/connect":
             return try only(
                 exchange, "GET, POST", [.get: { try self.consentPage($0, now) }, .post: { try self.decide($0, now) }])

@@ -179,3 +179,26 @@ extension Rows {
         return true
     }
 }
+
+extension Rows {
+    /// Whether the provider may be asked about this connection's token again: once a minute, six times an hour. Counts.
+    public func mayCheck(_ id: ConnectionID, at now: Instant) throws -> Bool {
+        let minute = now.milliseconds - 60_000
+        let hour = now.milliseconds - 3_600_000
+        return try changed(
+            """
+            UPDATE connection SET checked_at_ms = ?1,
+                checks = CASE WHEN checks_since_ms IS NULL OR checks_since_ms <= ?3 THEN 1 ELSE checks + 1 END,
+                checks_since_ms = CASE WHEN checks_since_ms IS NULL OR checks_since_ms <= ?3 THEN ?1 ELSE checks_since_ms END
+            WHERE id = ?4 AND (checked_at_ms IS NULL OR checked_at_ms <= ?2)
+                AND (checks < 6 OR checks_since_ms IS NULL OR checks_since_ms <= ?3)
+            """, [now.milliseconds, minute, hour, id.blob]) == 1
+    }
+
+    /// The provider refused this generation's token and there is nothing to renew it with.
+    public func markRefused(_ id: ConnectionID, generation: Int64) throws {
+        _ = try changed(
+            "UPDATE connection SET status = 'reauthorize' WHERE id = ? AND generation = ? AND status = 'active'",
+            [id.blob, generation])
+    }
+}

@@ -101,6 +101,10 @@ enum Schema {
             created_at_ms INTEGER NOT NULL,
             last_used_at_ms INTEGER,
             last_used_by TEXT,
+            -- asking the provider about a token that an API refused: when last, and how often since
+            checked_at_ms INTEGER,
+            checks_since_ms INTEGER,
+            checks INTEGER NOT NULL DEFAULT 0,
             -- the refresh engine (keeper only)
             next_refresh_at_ms INTEGER,
             lease_owner TEXT,

@@ -147,3 +147,31 @@ public final class ConnectionKey: Sendable {
     public let key: Key<ConnectionRole>
     public init(_ key: consuming Key<ConnectionRole>) { self.key = key }
 }
+
+extension Rows {
+    /// The key of one connection by whichever way this caller holds it; nil when it does not.
+    public func key(of connection: Connection, for caller: OpenCaller) throws -> ConnectionKey? {
+        switch caller {
+        case .holder(let slot):
+            guard connection.vault == slot.vault.id else { return nil }
+            return ConnectionKey(try openKey(of: connection, with: slot.vault))
+        case .plugin(let plugin):
+            let row = try row(
+                """
+                SELECT id, connection_key, connection_key_form FROM approval
+                WHERE connection = ? AND plugin = ? AND status = 'live'
+                """, [connection.id.blob, plugin.id.blob])
+            guard let row else { return nil }
+            let id: ID<ApprovalKind> = try row.id("id")
+            let inner = try outerOpen(row.bytes("connection_key"), "approval", id.bytes, "connection_key")
+            let purpose = Purpose.approvalKey(connection.id, plugin: plugin.id, version: connection.keyVersion)
+            let form: KeyForm = try row.state("connection_key_form")
+            switch form {
+            case .wrapped: return ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose))
+            case .sealed:
+                return ConnectionKey(
+                    try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose))
+            }
+        }
+    }
+}
