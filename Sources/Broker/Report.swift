@@ -45,7 +45,7 @@ extension Broker {
             try store.write { try $0.markRefused(connection.id, generation: connection.generation) }
             return .done(.reauthorize)
         }
-        keeper.hold(connection.id, connection.generation, held.key)
+        keeper.hold(connection.id, connection.generation, held.key, true)
         return .refresh(connection.id, generation: connection.generation) { _, answer in
             switch answer {
             case .refreshed: .done(.retry)

@@ -71,9 +71,9 @@ extension RefreshEngine {
         case .renewed(let tokens, let receivedAt): return try store(tokens, receivedAt, of: flight, rows)
         case .dead(let code): return try bury(flight, code: code, rows, at: now)
         case .refused(let code):
-            let pause = Int64(60_000 * (1 + random01()))
-            let retryAt = Instant(milliseconds: now.milliseconds + pause)
-            return try release(flight, code, retryAt, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
+            // The provider's gate is closed for all its connections; the row itself waits for nothing, so that a repaired
+            // registration works at once.
+            return try release(flight, code, now, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
         case .notDone(let code):
             let retryAt =
                 flight.claim.wasAmbiguous ? retryAt(inDoubt: flight, at: now) : backoff(flight.claim.failures, at: now)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from pathlib import Path
@@ -121,6 +122,17 @@ class Instance:
 
     def json(self, *arguments: str) -> dict:
         return json.loads(self.toolshedd(*arguments, "--json").stdout)
+
+    def sql(self, statement: str, *arguments) -> None:
+        """Changes the database under the running daemon, for what only time could do otherwise."""
+        database = sqlite3.connect(self.dir / "state/toolshed.sqlite", timeout=10)
+        try:
+            # Nobody but the keeper checkpoints; closing while others have it open does not.
+            database.execute("PRAGMA wal_autocheckpoint = 0")
+            with database:
+                database.execute(statement, arguments)
+        finally:
+            database.close()
 
     # HTTP as anybody
 
