@@ -147,8 +147,12 @@ extension Broker {
         try store.write { rows in
             try rows.store(ended, at: now)
             // The person may try again from the same link while it is open; only a no at the provider ends it.
-            if message == "denied", let request = flow.request {
-                _ = try rows.end(request, as: .declined, because: message)
+            guard let request = flow.request else { return }
+            switch message {
+            case "denied": _ = try rows.end(request, as: .declined, because: message)
+            // Trying again would end the same way until somebody else has acted.
+            case "misconfigured", "admin-needed": _ = try rows.end(request, as: .failed, because: message)
+            default: break
             }
         }
     }

@@ -154,7 +154,7 @@ extension Broker {
         guard request.provider == link.provider, request.scopes == link.scopes else {
             throw Refusal.invalidRequest([MemberError("request", "the owner, bridge and scope that it was made with")])
         }
-        let isOver = request.status == .pending && request.expiresAt <= now
+        let isOver = request.isOver(at: now)
         guard !isOver, request.status != .expired, request.status != .cancelled else { throw Refusal.requestExpired }
         return request
     }

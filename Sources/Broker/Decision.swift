@@ -116,6 +116,7 @@ extension Broker {
                 caller: consent.document.requester?.id, scopes: consent.shown.text), at: now)
         let approval = try store.write { rows in
             try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
+            if let request = consent.request { try rows.approve(request: request.idHash) }
             return try rows.issueApproval(approved, slot: session.id, at: now)
         }
         return "/api/auth/\(consent.provider.id.path)/login?userId=\(session.person.text)"

@@ -52,7 +52,7 @@ extension Gateway {
     func requestStatus(_ exchange: Exchange, _ id: RequestID, _ now: Instant) throws -> Step<Reply> {
         let caller = try openCaller(exchange, at: now)
         let (request, interval) = try broker.requestStatus(id, for: caller, at: now)
-        let isOver = request.status == .pending && request.expiresAt <= now
+        let isOver = request.isOver(at: now)
         return .done(
             .json {
                 $0.object {

@@ -85,7 +85,8 @@ extension Rows {
         }
         swept += try changed("DELETE FROM decline WHERE until_ms <= ?", [now.milliseconds])
         swept += try changed(
-            "UPDATE request SET status = 'expired' WHERE status = 'pending' AND expires_at_ms <= ?", [now.milliseconds])
+            "UPDATE request SET status = 'expired' WHERE status IN ('pending', 'approved') AND expires_at_ms <= ?",
+            [now.milliseconds])
         // Ended requests are kept for a day so that their callers can read the end.
         swept += try changed("DELETE FROM request WHERE expires_at_ms <= ?", [now.milliseconds - 86_400_000])
         swept += try changed(

@@ -60,7 +60,10 @@ public struct Request: Sendable {
         claim = row.bytes("claim")
     }
 
-    public func isOpen(at now: Instant) -> Bool { status == .pending && expiresAt > now }
+    /// Approved is still open: the person may come back from the provider without having finished, and try again.
+    public func isOpen(at now: Instant) -> Bool { isUndecided && expiresAt > now }
+    public func isOver(at now: Instant) -> Bool { isUndecided && expiresAt <= now }
+    private var isUndecided: Bool { status == .pending || status == .approved }
 
     /// Four characters that the caller shows and the page repeats, without those that look alike.
     public static func matchCode(of id: RequestID) -> String {
@@ -92,7 +95,10 @@ extension Rows {
         let need = sha256(
             Array("\(vault?.text ?? "")\u{0}\(provider.json)\u{0}\(scopes.text)\u{0}\(claim.account)".utf8))
         let open = try rows(
-            "SELECT * FROM request WHERE caller = ? AND person = ? AND status = 'pending' AND expires_at_ms > ?",
+            """
+            SELECT * FROM request WHERE caller = ? AND person = ? AND status IN ('pending', 'approved')
+                AND expires_at_ms > ?
+            """,
             [caller.id.blob, person.blob, now.milliseconds])
         if let same = try open.first(where: { $0.bytes("need_hash") == need }).map(Request.init) {
             let id = try requestID(of: caller, nonce: same.nonce)
@@ -152,6 +158,11 @@ extension Rows {
             UPDATE request SET status = ?, status_reason = ? WHERE id_hash = ?
                 AND status IN ('pending', 'approved')
             """, [status.rawValue, reason, hash.blob]) == 1
+    }
+
+    /// The person said yes; what the provider says is still to come.
+    public func approve(request hash: [UInt8]) throws {
+        _ = try changed("UPDATE request SET status = 'approved' WHERE id_hash = ? AND status = 'pending'", [hash.blob])
     }
 
     /// Notes for the caller that is waiting; neither ends the request.

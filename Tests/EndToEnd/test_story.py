@@ -187,3 +187,13 @@ def test_polling_faster_than_the_interval_is_slowed_down(person, plugin):
     early = plugin.get(path)
     assert early.status_code == 429 and int(early.headers["Retry-After"]) > need["interval"]
     assert Plugin(person.instance).get(path).status_code == 404
+
+
+def test_an_approved_request_that_fails_at_the_provider_can_be_tried_again(person, plugin, double):
+    need = plugin.link("github", ["repo"], user=person)
+    double.fault("github", "exchange", "500", times=1)
+    person.connect(need["authorizationUrl"])
+    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "approved"
+    assert plugin.link("github", ["repo"], user=person)["requestId"] == need["requestId"]
+    person.connect(need["authorizationUrl"])
+    assert plugin.token("github", ["repo"], user=person)["accessToken"]
