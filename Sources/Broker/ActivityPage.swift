@@ -26,12 +26,12 @@ extension Broker {
             for id in Set(page.filter { $0.claim != nil }.compactMap(\.connection)) {
                 guard let connection = try rows.connection(id), connection.vault == session.vault.id else { continue }
                 let key = try rows.openKey(of: connection, with: session.vault)
-                logKeys[id] = try rows.openCredential(of: connection, with: key).logKey
+                logKeys[id] = try rows.openCredential(of: connection, with: key).logKeys
             }
             return page.map { activity in
                 var claim = (reason: "", tool: "")
                 if let sealed = activity.claim, let connection = activity.connection, let key = logKeys[connection] {
-                    claim = (try? ActivityClaim.open(sealed, logKey: key, connection: connection)) ?? claim
+                    claim = (try? ActivityClaim.open(sealed, logKeys: key, connection: connection)) ?? claim
                 }
                 return ActivityLine(
                     activity: activity, caller: activity.caller.map { names[$0] ?? $0 }, reason: claim.reason,

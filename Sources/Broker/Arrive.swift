@@ -92,17 +92,17 @@ extension Broker {
         _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, replacing: Connection?,
         at now: Instant
     ) throws -> Grant {
-        // The log key stays with the connection, so that what was recorded stays readable.
-        var logKey: SecretText?
+        // What was recorded stays readable: the log keys stay with the connection.
+        var logKeys = try SecretText("")
         if let replacing, case .open(let vault) = exchange.destination {
-            logKey = try store.read { rows in
-                try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault)).logKey
+            logKeys = try store.read { rows in
+                try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault)).logKeys
             }
         }
         let credential = Credential(
             accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, tokenType: tokens.tokenType,
             accountID: account?.id ?? "", accountLabel: (account?.label ?? "").withoutControls,
-            tenant: account?.tenant ?? "", logKey: try logKey ?? SecretText(random.secret(32)))
+            tenant: account?.tenant ?? "", logKeys: logKeys)
         return Grant(
             provider: exchange.provider.id, credential: credential, scopes: tokens.scopes, obtainedAt: now,
             expiresAt: tokens.expiresAt, refreshExpiresAt: tokens.refreshExpiresAt,

@@ -57,8 +57,8 @@ public struct ConsentDocument: Sendable {
     public let needsProvider: Bool
     public let expiresIn: Int64?
 
-    /// Binds a decision to what was shown; the name of nothing secret.
-    var digest: [UInt8] {
+    /// Binds a decision to what was shown. Under a key of the session: it is stored, and the account's name is in it.
+    func digest(for session: OpenSlot) throws -> [UInt8] {
         func lines(_ list: [ScopeLine]) -> [String] { list.map { "\($0.scope)|\($0.text)|\($0.risk)|\($0.isNew)" } }
         let parts: [String] =
             [
@@ -68,7 +68,7 @@ public struct ConsentDocument: Sendable {
             ] + lines(scopes) + ["also"] + lines(alsoIncludes) + others.map { "\($0.id)|\($0.name)|\($0.ticked)" }
         var data = AssociatedData("toolshed/v1/consent")
         for part in parts { data.add(part) }
-        return sha256(data.bytes)
+        return try session.derived.derive(TagRole.self, label: "toolshed/v1/consent").tag(data)
     }
 }
 
@@ -92,7 +92,7 @@ extension Broker {
         for link: ConnectLink, session: OpenSlot, at now: Instant
     ) throws -> (document: ConsentDocument, digest: String, formToken: String) {
         let consent = try self.consent(for: link, session: session, at: now)
-        let digest = consent.document.digest
+        let digest = try consent.document.digest(for: session)
         let token = try store.write { rows in
             if let request = consent.request {
                 try rows.note(request.idHash, opened: true, mismatch: false)

@@ -25,7 +25,9 @@ extension Broker {
     public func decide(_ decision: Decision, session: OpenSlot, at now: Instant) throws -> String {
         let consent = try self.consent(for: decision.link, session: session, at: now)
         let bound = try store.write { try $0.useFormToken(decision.formToken, slot: session.id, at: now) }
-        guard let bound, bound == consent.document.digest, Base64URL.decode(decision.digest) == bound else {
+        guard let bound, bound == (try consent.document.digest(for: session)),
+            Base64URL.decode(decision.digest) == bound
+        else {
             throw Refusal.changed
         }
         guard !consent.document.isFinished else { throw Refusal.changed }

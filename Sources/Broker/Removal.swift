@@ -104,9 +104,13 @@ extension Broker {
     }
 
     /// What was marked while the vault was locked comes first when it opens.
-    public func catchUp(_ session: OpenSlot) throws {
-        let pending = try store.read { try $0.connections(of: session.person) }
-            .filter { $0.rekeyPending && $0.vault == session.vault.id }
-        for connection in pending { try rekey(connection, background: connection.background, session: session) }
+    func catchUp(_ session: OpenSlot) throws {
+        for connection in try store.read({ try $0.connectionsToRekey(in: session.vault.id) }) {
+            do {
+                try rekey(connection, background: connection.background, session: session)
+            } catch VaultError.conflict {
+                // Another request of this vault was faster.
+            }
+        }
     }
 }

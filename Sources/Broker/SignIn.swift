@@ -19,6 +19,7 @@ extension Broker {
         if now.milliseconds - session.lastUsedAt.milliseconds > 3_600_000 {
             try store.write { try $0.touchSlot(session, at: now) }
         }
+        try catchUp(session)
         return session
     }
 

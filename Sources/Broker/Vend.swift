@@ -88,7 +88,7 @@ extension Broker {
                         .vended, person: candidate.person, provider: provider.id.json, connection: candidate.id,
                         caller: caller.text, callerKind: caller.kind.rawValue, scopes: candidate.scopes.text,
                         claim: try ActivityClaim.seal(
-                            reason: request.reason, tool: request.tool, logKey: view.logKey, connection: candidate.id,
+                            reason: request.reason, tool: request.tool, logKeys: view.logKeys, connection: candidate.id,
                             random)), at: now)
                 if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key, false) }
                 let validUntil = candidate.validUntil(provider)

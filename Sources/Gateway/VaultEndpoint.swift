@@ -38,7 +38,6 @@ extension Gateway {
 
     func connections(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
-        try broker.catchUp(slot)
         let page = try Page(exchange)
         let (list, next) = page.cut(try broker.store.read { try $0.connections(of: slot.person) }) { $0.id.text }
         let accounts = try broker.accounts(of: list, session: slot)

@@ -93,23 +93,30 @@ public final class AuditLog: Sendable {
     }
 }
 
-/// Reason and tool of a vend, readable only with the log key that stands in the credential.
+/// Reason and tool of a vend, readable only with a log key that stands in the credential.
 public enum ActivityClaim {
+    private static let keySize = 32
+
     public static func seal(
-        reason: String, tool: String, logKey: UnsafeRawBufferPointer, connection: ConnectionID, _ random: Randomness
+        reason: String, tool: String, logKeys: UnsafeRawBufferPointer, connection: ConnectionID, _ random: Randomness
     ) throws -> [UInt8]? {
-        guard !(reason.isEmpty && tool.isEmpty), logKey.count == 32 else { return nil }
-        let key = try Key<LogRole>(copying: logKey)
+        guard !(reason.isEmpty && tool.isEmpty), logKeys.count >= keySize else { return nil }
+        let key = try Key<LogRole>(copying: UnsafeRawBufferPointer(rebasing: logKeys[..<keySize]))
         return try Array("\(reason)\u{0}\(tool)".utf8).withUnsafeBytes {
             try AEAD.seal($0, under: key, Purpose.claim(connection), random)
         }
     }
 
     public static func open(
-        _ claim: [UInt8], logKey: SecretText, connection: ConnectionID
+        _ claim: [UInt8], logKeys: SecretText, connection: ConnectionID
     ) throws -> (reason: String, tool: String) {
-        let key = try logKey.withUnsafeBytes { try Key<LogRole>(copying: $0) }
-        let opened = try AEAD.open(claim, under: key, Purpose.claim(connection))
+        let opened = try logKeys.withUnsafeBytes { keys in
+            for start in stride(from: 0, to: keys.count - keySize + 1, by: keySize) {
+                let key = try Key<LogRole>(copying: UnsafeRawBufferPointer(rebasing: keys[start..<start + keySize]))
+                if let opened = try? AEAD.open(claim, under: key, Purpose.claim(connection)) { return opened }
+            }
+            throw EnvelopeError.doesNotOpen
+        }
         let parts = opened.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
             .split(separator: "\u{0}", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         return (parts.first ?? "", parts.count > 1 ? parts[1] : "")

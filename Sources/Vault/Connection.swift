@@ -102,6 +102,12 @@ extension Rows {
         ).map(Connection.init)
     }
 
+    /// Those that must be given a new key as soon as this vault is open.
+    public func connectionsToRekey(in vault: VaultID) throws -> [Connection] {
+        try rows("SELECT \(Connection.columns) FROM connection WHERE vault = ? AND rekey_pending = 1", [vault.blob])
+            .map(Connection.init)
+    }
+
     /// The connection key, for a vault that is open. A form sealed to the vault is replaced by the wrap when `writing`.
     public func openKey(of connection: Connection, with vault: OpenVault) throws -> Key<ConnectionRole> {
         guard connection.vault == vault.id else { throw VaultError.envelope(.doesNotOpen) }

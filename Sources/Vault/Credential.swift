@@ -4,10 +4,9 @@ import Secrets
 
 /// What a provider gave us for one connection, as it stands sealed under the connection key.
 ///
-///     version 1 ‖ access token ‖ refresh token ‖ token type ‖ account id ‖ account label ‖ tenant ‖ log key
+///     version 1 ‖ access token ‖ refresh token ‖ token type ‖ account id ‖ account label ‖ tenant ‖ log keys
 ///
-/// each a 32-bit length (big endian) and that many bytes; an absent field has length 0. The log key outlives the
-/// connection key, so that activity stays readable when the connection is given a new key.
+/// each a 32-bit length (big endian) and that many bytes; an absent field has length 0.
 public struct Credential: Sendable {
     public var accessToken: SecretText
     public var refreshToken: SecretText?
@@ -15,11 +14,14 @@ public struct Credential: Sendable {
     public var accountID: String
     public var accountLabel: String
     public var tenant: String
-    public var logKey: SecretText
+    /// What callers say is recorded under the first of these, 32 bytes each, newest first. They outlive the connection
+    /// key, so that activity stays readable; and with every new connection key comes a new one, so that whoever has an
+    /// old connection key reads nothing of what is recorded from then on.
+    public var logKeys: SecretText
 
     public init(
         accessToken: SecretText, refreshToken: SecretText?, tokenType: String, accountID: String, accountLabel: String,
-        tenant: String, logKey: SecretText
+        tenant: String, logKeys: SecretText
     ) {
         self.accessToken = accessToken
         self.refreshToken = refreshToken
@@ -27,7 +29,7 @@ public struct Credential: Sendable {
         self.accountID = accountID
         self.accountLabel = accountLabel
         self.tenant = tenant
-        self.logKey = logKey
+        self.logKeys = logKeys
     }
 
     public init(decoding sealed: borrowing SecretBytes) throws {
@@ -39,15 +41,34 @@ public struct Credential: Sendable {
                 tokenType: String(decoding: view.tokenType, as: UTF8.self),
                 accountID: String(decoding: view.accountID, as: UTF8.self),
                 accountLabel: String(decoding: view.accountLabel, as: UTF8.self),
-                tenant: String(decoding: view.tenant, as: UTF8.self), logKey: try SecretText(copying: view.logKey))
+                tenant: String(decoding: view.tenant, as: UTF8.self), logKeys: try SecretText(copying: view.logKeys))
         }
+    }
+
+    private static let logKeySize = 32
+    private static let mostLogKeys = 16
+
+    /// For a new connection key: what is said from now on is recorded under a new log key. Beyond the limit the oldest
+    /// is forgotten, and what was recorded under it stays closed.
+    func withNewLogKey(_ random: Randomness) throws -> Credential {
+        let kept = min(logKeys.count, (Self.mostLogKeys - 1) * Self.logKeySize)
+        var renewed = self
+        renewed.logKeys = SecretText(
+            try SecretBytes(count: Self.logKeySize + kept) { out in
+                random.fill(UnsafeMutableRawBufferPointer(rebasing: out[..<Self.logKeySize]))
+                logKeys.withUnsafeBytes {
+                    UnsafeMutableRawBufferPointer(rebasing: out[Self.logKeySize...])
+                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<kept]))
+                }
+            })
+        return renewed
     }
 
     func withEncoded<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         let texts = [Array(tokenType.utf8), Array(accountID.utf8), Array(accountLabel.utf8), Array(tenant.utf8)]
         let count =
             1 + 7 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count }
-            + logKey.count
+            + logKeys.count
         let encoded = try SecretBytes(count: count) { target in
             var offset = 1
             target[0] = 1
@@ -63,7 +84,7 @@ public struct Credential: Sendable {
                 put(UnsafeRawBufferPointer(start: nil, count: 0))
             }
             for text in texts { text.withUnsafeBytes { put($0) } }
-            logKey.withUnsafeBytes { put($0) }
+            logKeys.withUnsafeBytes { put($0) }
         }
         return try encoded.withUnsafeBytes { try body($0) }
     }
@@ -71,7 +92,7 @@ public struct Credential: Sendable {
 
 /// The fields of an opened credential where they lie: what a vend reads, without copies.
 public struct CredentialView {
-    public let accessToken, refreshToken, tokenType, accountID, accountLabel, tenant, logKey: UnsafeRawBufferPointer
+    public let accessToken, refreshToken, tokenType, accountID, accountLabel, tenant, logKeys: UnsafeRawBufferPointer
 
     public init(_ buffer: UnsafeRawBufferPointer) throws(VaultError) {
         guard buffer.first == 1 else { throw .damaged("credential version") }
@@ -89,6 +110,6 @@ public struct CredentialView {
         accountID = try next()
         accountLabel = try next()
         tenant = try next()
-        logKey = try next()
+        logKeys = try next()
     }
 }

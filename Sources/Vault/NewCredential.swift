@@ -49,7 +49,7 @@ extension Rows {
         let id: ConnectionID = random.id()
         let key = try Key<ConnectionRole>(random: random)
         let credential = try seal(
-            grant.credential, under: key,
+            grant.credential.withNewLogKey(random), under: key,
             Purpose.credential(
                 id, vault: destination.id, person: person, provider: grant.provider.json, generation: 1))
         let (vaultKey, form) = try give(key, of: id, version: 1, to: destination)
@@ -81,7 +81,7 @@ extension Rows {
         let version = connection.keyVersion + 1
         let generation = connection.generation + 1
         let credential = try seal(
-            grant.credential, under: key,
+            grant.credential.withNewLogKey(random), under: key,
             Purpose.credential(
                 connection.id, vault: destination.id, person: connection.person, provider: grant.provider.json,
                 generation: generation))
@@ -116,7 +116,7 @@ extension Rows {
         let credential = try openCredential(of: connection, with: old)
         let key = try Key<ConnectionRole>(random: random)
         let version = connection.keyVersion + 1
-        let sealed = try seal(credential, under: key, connection.credentialPurpose)
+        let sealed = try seal(credential.withNewLogKey(random), under: key, connection.credentialPurpose)
         let (vaultKey, form) = try give(key, of: connection.id, version: version, to: .open(vault))
         let serviceKey = try background ? sealToService(key, of: connection.id, version: version) : nil
         let done = try changed(

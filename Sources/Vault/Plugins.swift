@@ -57,8 +57,14 @@ extension Rows {
         return (id, try token.text())
     }
 
+    /// The connections that it could use are marked: their keys are replaced when their vaults are next open.
     public func removePlugin(_ id: PluginID) throws -> Bool {
-        try changed("DELETE FROM plugin WHERE id = ?", [id.blob]) > 0
+        _ = try changed(
+            """
+            UPDATE connection SET rekey_pending = 1
+            WHERE id IN (SELECT connection FROM approval WHERE plugin = ? AND status = 'live')
+            """, [id.blob])
+        return try changed("DELETE FROM plugin WHERE id = ?", [id.blob]) > 0
     }
 
     public func plugin(_ id: PluginID) throws -> Plugin? { try plugins("WHERE id = ?", [id.blob]).first }

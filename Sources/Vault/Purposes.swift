@@ -79,6 +79,15 @@ enum Purpose {
         return data
     }
 
+    static func need(vault: VaultID?, provider: String, scopes: String, account: String) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/request-need")
+        data.add(bytes: vault?.bytes ?? [])
+        data.add(provider)
+        data.add(scopes)
+        data.add(account)
+        return data
+    }
+
     static func verifier(_ stateHash: [UInt8]) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/authorization.verifier")
         data.add(bytes: stateHash)

@@ -91,7 +91,8 @@ extension Rows {
     ) throws {
         let key = try Key<ConnectionRole>(random: random)
         let version = connection.keyVersion + 1
-        let sealed = try seal(credential, under: key, connection.purpose(generation: generation))
+        let sealed = try seal(
+            credential.withNewLogKey(random), under: key, connection.purpose(generation: generation))
         let (vaultKey, form) = try give(key, of: connection.id, version: version, to: .locked(connection.vault))
         let serviceKey = try connection.background ? sealToService(key, of: connection.id, version: version) : nil
         let done = try changed(

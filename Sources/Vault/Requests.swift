@@ -92,8 +92,9 @@ extension Rows {
     ) throws -> (id: RequestID, request: Request)? {
         var vault: VaultID?
         if case .holder(let slot) = caller { vault = slot.vault.id }
-        let need = sha256(
-            Array("\(vault?.text ?? "")\u{0}\(provider.json)\u{0}\(scopes.text)\u{0}\(claim.account)".utf8))
+        // Under a key of the caller: a plain hash of a provider, scopes and an account could be guessed.
+        let need = try caller.derived.derive(TagRole.self, label: "toolshed/v1/request-need")
+            .tag(Purpose.need(vault: vault, provider: provider.json, scopes: scopes.text, account: claim.account))
         let open = try rows(
             """
             SELECT * FROM request WHERE caller = ? AND person = ? AND status IN ('pending', 'approved')

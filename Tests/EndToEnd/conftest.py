@@ -37,6 +37,16 @@ def fresh():
         one.end()
 
 
+@pytest.fixture(scope="module")
+def module_instance():
+    """An instance of one file of tests: what it leaves behind is looked at as a whole."""
+    made = Instance()
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
 @pytest.fixture
 def double(instance):
     """The double of the shared instance, as at the start."""

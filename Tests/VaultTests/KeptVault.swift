@@ -47,7 +47,7 @@ final class KeptVault {
         Credential(
             accessToken: try SecretText(access), refreshToken: try refresh.map { try SecretText($0) },
             tokenType: "Bearer", accountID: "1", accountLabel: "octo", tenant: "",
-            logKey: try SecretText(String(repeating: "k", count: 32)))
+            logKeys: try SecretText(String(repeating: "k", count: 32)))
     }
 
     func connect(_ provider: String = "acme", lifetime: Int64 = 3600) throws -> ConnectionID {

@@ -61,7 +61,7 @@ final class TestVault {
             credential: Credential(
                 accessToken: try SecretText(access), refreshToken: try SecretText("ghr_" + access), tokenType: "bearer",
                 accountID: account, accountLabel: "octo-\(account)", tenant: "",
-                logKey: try SecretText(String(repeating: "l", count: 32))), scopes: ScopeSet(scopes), obtainedAt: now,
+                logKeys: try SecretText(String(repeating: "l", count: 32))), scopes: ScopeSet(scopes), obtainedAt: now,
             expiresAt: now.adding(seconds: 3600), refreshExpiresAt: nil, nextRefreshAt: nil)
     }
 

@@ -68,7 +68,7 @@ import Vault
                     accessToken: try SecretText("gho_" + String(repeating: "t", count: 36)),
                     refreshToken: try SecretText("ghr_" + String(repeating: "r", count: 36)), tokenType: "bearer",
                     accountID: "\(number)", accountLabel: "octo-\(number)", tenant: "",
-                    logKey: try SecretText(String(repeating: "l", count: 32))),
+                    logKeys: try SecretText(String(repeating: "l", count: 32))),
                 scopes: ScopeSet(["repo", "read:user"]), obtainedAt: now, expiresAt: now.adding(seconds: 86_400),
                 refreshExpiresAt: nil, nextRefreshAt: nil)
             let id = try rows.insert(grant, into: .open(vault), of: vault.person, status: .active)

@@ -1,0 +1,113 @@
+"""Copies of everything an instance has on disk, and every state of the database that can be read out of them."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from .instance import Instance
+
+DATABASE = "state/toolshed.sqlite"
+# Sockets and the shared-memory index are not worth a theft: the index is made anew from the WAL.
+FOLDERS = ("state", "log", "etc", "run")
+FRAME_HEADER, WAL_HEADER = 24, 32
+
+
+class Loot:
+    """All copies ever made. `rows` are all rows that ever stood in a table, over all copies and all commits."""
+
+    def __init__(self):
+        self.files: dict[tuple[str, str], bytes] = {}
+        self.rows: dict[str, list[dict]] = {}
+        self.columns: set[tuple[str, str]] = set()
+        self.states = 0
+        self._seen_states: set[bytes] = set()
+        self._seen_rows: set[tuple] = set()
+
+    def copy(self, instance: Instance, step: str) -> None:
+        """Copies what there is now. The daemon goes on writing meanwhile, so a torn pair is copied again."""
+        for _ in range(20):
+            files = dict(read_all(instance.dir))
+            if self._take(files[DATABASE], files.get(f"{DATABASE}-wal", b"")):
+                break
+        else:
+            raise AssertionError(f"{step}: no whole copy of the database in 20 attempts")
+        self.files |= {(step, name): content for name, content in files.items()}
+
+    def named(self, name: str) -> Iterator[bytes]:
+        """All copies of one file."""
+        return (content for (_, file), content in self.files.items() if file == name)
+
+    def _take(self, database: bytes, wal: bytes) -> bool:
+        for mark, image in states(database, wal):
+            if mark in self._seen_states:
+                continue
+            try:
+                tables = read_tables(image)
+            except sqlite3.DatabaseError:
+                return False
+            self._seen_states.add(mark)
+            self.states += 1
+            for table, columns, rows in tables:
+                self.columns |= {(table, column) for column in columns}
+                for row in rows:
+                    if (table, row) not in self._seen_rows:
+                        self._seen_rows.add((table, row))
+                        self.rows.setdefault(table, []).append(dict(zip(columns, row)))
+        return True
+
+
+def read_all(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file of the instance. The database before its WAL: a commit in between is then in the WAL."""
+    for part in FOLDERS:
+        for path in sorted((folder / part).rglob("*"), key=lambda path: path.name):
+            if path.is_file() and not path.name.endswith("-shm"):
+                try:
+                    yield str(path.relative_to(folder)), path.read_bytes()
+                except FileNotFoundError:  # a temporary file that has gone since
+                    continue
+
+
+def states(database: bytes, wal: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The database as it was after each commit in the WAL, and before the first (sqlite.org/fileformat2.html §4).
+
+    The mark of a state names it: the frame header of its last frame holds the running checksum of all before.
+    """
+    pages = bytearray(database)
+    if pages:
+        yield database[:100] + wal[16:24], standalone(pages)
+    if len(wal) < WAL_HEADER:
+        return
+    size, salts = struct.unpack(">I", wal[8:12])[0], wal[16:24]
+    for start in range(WAL_HEADER, len(wal) - size - FRAME_HEADER + 1, size + FRAME_HEADER):
+        head = wal[start : start + FRAME_HEADER]
+        number, length = struct.unpack(">II", head[:8])
+        if head[8:16] != salts:
+            return  # left over from before the WAL was begun anew; copies of that time have it
+        end = number * size
+        pages.extend(bytes(max(0, end - len(pages))))
+        pages[end - size : end] = wal[start + FRAME_HEADER : start + FRAME_HEADER + size]
+        if length:
+            del pages[length * size :]
+            yield head, standalone(pages)
+
+
+def standalone(pages: bytearray) -> bytes:
+    """An image that SQLite opens without a WAL: read and write version 1."""
+    return bytes(pages[:18]) + b"\1\1" + bytes(pages[20:])
+
+
+def read_tables(image: bytes) -> list[tuple[str, list[str], list[tuple]]]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.deserialize(image)
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        found = []
+        for name in names:
+            cursor = connection.execute(f'SELECT * FROM "{name}"')
+            found.append((name, [column[0] for column in cursor.description], cursor.fetchall()))
+        return found
+    finally:
+        connection.close()

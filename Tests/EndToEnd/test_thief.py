@@ -1,0 +1,281 @@
+"""A thief gets every copy ever made, the configuration with ENCRYPTION_KEY, and then one old secret at a time.
+
+docs/KEYS.md says what opens with what; each test here is one of its sentences, told by the tokens that the provider gave
+out, not by what the server says about itself.
+"""
+
+import hashlib
+import itertools
+
+import decryptor as d
+import pytest
+
+from harness.loot import Loot
+from harness.people import Bearer, Person, Plugin
+from harness.thief import OPEN_COLUMNS, SEALED_COLUMNS, Thief
+from harness.waiting import until
+
+
+class Story:
+    """Everything that is done to keys, with a copy of the instance after every step."""
+
+    def __init__(self, instance):
+        self.instance, self.loot = instance, Loot()
+        self.given: dict[str, list[str]] = {}
+        self.secrets: dict[str, str] = {}
+        self._known: set[str] = set()
+        self.step("before anything")
+        for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code,
+                        self.refreshes_in_background, self.keeps_everything):
+            chapter()
+        self.ends_processes()
+
+    def step(self, name: str) -> None:
+        self.loot.copy(self.instance, name)
+
+    def connect(self, name: str, person: Person, link, **choice) -> dict:
+        """A consent; the tokens that the provider gave out for it are noted under `name`."""
+        arrived = person.connect(link.get("authorizationUrl", link), **choice)
+        assert arrived.status_code in (200, 303) and "/error" not in arrived.headers.get("Location", ""), arrived.headers
+        tokens = {entry["token"] for family in self.instance.double.get("tokens").values() for entry in family["access"]}
+        self.given.setdefault(name, []).extend(sorted(tokens - self._known))
+        self._known |= tokens
+        self.step(name)
+        return person.connections()[-1]
+
+    def tokens(self, *names: str) -> set[str]:
+        return {token for name in names for token in self.given[name]}
+
+    def all_of(self, chapter: str) -> set[str]:
+        return self.tokens(*(name for name in self.given if name.startswith(chapter)))
+
+    # The chapters: one person each
+
+    def signs_out(self) -> None:
+        ada, plugin = Person(self.instance, "Ada"), Plugin(self.instance)
+        self.step("signed in")
+        self.connect("cookie: plugin", ada, plugin.link("github", ["repo"], user=ada, reason="ada-reason", tool="ada-tool"))
+        plugin.token("github", ["repo"], user=ada, reason="ada-vend-reason")
+        self.secrets["cookie"] = ada.http.cookies["__Host-toolshed"]
+        code = ada.post("/api/vault/recovery", {}).json()["code"]
+        assert ada.post("/api/sign-out").status_code == 204
+        self.step("signed out")
+        again = Person(self.instance, signed_in=False)
+        assert again.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+        self.connect("cookie: second scope", again, plugin.link("github", ["gist"], user=ada.user_id))
+        plugin.token("github", ["gist"], user=ada.user_id)
+        self.step("vended by the wrapped form")
+
+    def withdraws_a_plugin(self) -> None:
+        ben, kept, gone = Person(self.instance, "Ben"), Plugin(self.instance), Plugin(self.instance)
+        connection = self.connect("plugin: first", ben, kept.link("google", ["calendar"], user=ben))
+        need = gone.link("google", ["calendar"], user=ben, reason="gone-reason", tool="gone-tool")
+        self.connect("plugin: shared", ben, need)
+        assert gone.get(f"/api/requests/{need['requestId']}").json()["status"] == "completed"
+        gone.link("linear", ["read"], user=ben, account="gone-account")
+        gone.token("google", ["calendar"], user=ben, reason="before-withdrawal")
+        self.step("used by the second plugin")
+        self.secrets["plugin"] = gone.key
+        assert ben.delete(f"/api/plugins/{gone.id}").status_code == 200
+        self.step("withdrawn")
+        kept.token("google", ["calendar"], user=ben, reason="after-withdrawal")
+        self.step("vended with the new key")
+        self.connect("plugin: after", ben, {"owner": "toolshed", "bridge": "google", "scope": "calendar drive.file"})
+        self.connect("plugin: another", ben, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        assert connection["id"] in {entry["id"] for entry in ben.connections()}
+
+    def loses_a_plugin_to_the_operator(self) -> None:
+        gil, plugin = Person(self.instance, "Gil"), Plugin(self.instance)
+        self.connect("operator: first", gil, plugin.link("slack", ["chat:write"], user=gil))
+        plugin.token("slack", ["chat:write"], user=gil, reason="before-removal")
+        self.secrets["removed plugin"] = plugin.key
+        self.instance.toolshedd("plugin", "remove", plugin.id)
+        self.step("removed by the operator")
+        assert gil.connections()
+        vended = gil.post("/api/tokens/vend", {"provider": "slack", "scopes": ["chat:write"], "reason": "after-removal"})
+        assert vended.status_code == 200
+        self.step("its person came by")
+
+    def replaces_a_code(self) -> None:
+        cleo, elsewhere = Person(self.instance, "Cleo"), Person(self.instance, signed_in=False)
+        self.connect("code: connected", cleo, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        self.secrets["code"] = cleo.post("/api/vault/recovery", {}).json()["code"]
+        self.step("a code was made")
+        assert elsewhere.post("/api/sign-in/recovery", {"code": self.secrets["code"]}).status_code == 200
+        assert cleo.post("/api/vault/recovery", {}).status_code == 201
+        self.step("the code was used and replaced")
+        self.secrets["invitation"] = cleo.invitation["code"]
+        plugin = Plugin(self.instance)
+        need = plugin.link("slack", ["chat:write"], user=cleo, reason="declined-reason")
+        self.digests = [browser.asked(need["authorizationUrl"]).json()["digest"] for browser in (cleo, elsewhere, cleo)]
+        assert cleo.decide(need["authorizationUrl"], "decline").status_code == 200
+        assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "declined"
+        self.step("declined")
+
+    def refreshes_in_background(self) -> None:
+        dora, plugin = Person(self.instance, "Dora"), Plugin(self.instance)
+        self.connect("never in background", dora, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        on = self.connect("background: stays on", dora, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        off = self.connect("background: on and off", dora, plugin.link("github", ["repo"], user=dora))
+        for connection in (on, off):
+            self._background(dora, connection, True)
+        self.step("background on")
+        plugin.token("github", ["repo"], user=dora, reason="while-in-background")
+        self.step("vended while in background")
+        self._background(dora, off, False)
+        self.step("background off")
+        plugin.token("github", ["repo"], user=dora, reason="after-background")
+        self.connect("after background", dora, plugin.link("github", ["gist"], user=dora))
+        self.connect("background: consented again", dora, {"owner": "toolshed", "bridge": "linear", "scope": "read write"})
+        removed = self.connect("removed", dora, {"owner": "toolshed", "bridge": "corp", "scope": "read"})
+        assert dora.delete(f"/api/connections/{removed['id']}").status_code == 200
+        self.step("a connection removed")
+
+    @staticmethod
+    def _background(person: Person, connection: dict, on: bool) -> None:
+        reply = person.call("PATCH", f"/api/connections/{connection['id']}", {"backgroundRefresh": on})
+        assert reply.status_code == 204, reply.text
+
+    def keeps_everything(self) -> None:
+        eve = Person(self.instance, "Eve")
+        self.connect("live", eve, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
+        self.connect("live: another account", eve, {"owner": "toolshed", "bridge": "github", "scope": "repo gist"},
+                     account="mallory")
+        key = eve.api_key("laptop")
+        key.token("github", ["repo"], reason="eve-reason")
+        need = key.link("corp", ["read"], reason="eve-request", account="eve@example.org")
+        self.secrets["live"], self.secrets["key"] = eve.http.cookies["__Host-toolshed"], key.key
+        page = eve.asked(need["authorizationUrl"]).json()
+        self.secrets["form token"] = page["formToken"]
+        approved = eve.decide(need["authorizationUrl"]).json()["location"]
+        self.secrets["approval"] = approved.split("approval=")[1]
+        address = eve.login(approved)
+        self.secrets["state"] = address.split("state=")[1].split("&")[0]
+        self.step("on the way to the provider")
+        eve.post("/api/sign-out")
+        self.step("the live session's copy is older than this")
+
+    def ends_processes(self) -> None:
+        """kill −9 of a worker and of the keeper while people go on: what they leave behind is copied, too."""
+        person, key = (someone := Person(self.instance, "Finn")), someone.api_key()
+        self.connect("killed: before", person, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        for role in ("work", "keep"):
+            victim = self.instance.children(role)[0]
+            self.instance.kill(victim)
+            self.step(f"killed {role}")
+            until(lambda: victim not in self.instance.children(role) and self.instance.ready(), f"another {role}")
+            assert Bearer(self.instance, key.key, key.id).token("slack", ["chat:write"])
+            self.step(f"after {role}")
+
+
+@pytest.fixture(scope="module")
+def story(module_instance):
+    return Story(module_instance)
+
+
+@pytest.fixture(scope="module")
+def base(story):
+    """What opens with every copy and ENCRYPTION_KEY alone."""
+    return Thief(story.loot, encryption_key(story.instance)).work()
+
+
+@pytest.fixture
+def robbed(story, base):
+    """What opens when the thief has these secrets of the story, too."""
+    def add(*names: str) -> Thief:
+        more = base.another()
+        for name in names:
+            text = story.secrets[name]
+            more.give_token(text, name) if text.startswith("ts") else more.give_secret(text, name)
+        return more.work()
+    return add
+
+
+def encryption_key(instance) -> str:
+    lines = (instance.dir / "etc/environment").read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith("ENCRYPTION_KEY="))
+
+
+IN_BACKGROUND = ("background: stays on", "background: on and off", "background: consented again")
+
+
+def test_every_column_is_known_and_every_kind_of_box_was_tried(story, base):
+    columns = {f"{table}.{name}" for table, name in story.loot.columns}
+    bytes_in = {f"{table}.{name}" for table, rows in story.loot.rows.items() for row in rows
+                for name, value in row.items() if isinstance(value, bytes)}
+    assert bytes_in <= OPEN_COLUMNS | SEALED_COLUMNS, bytes_in - OPEN_COLUMNS - SEALED_COLUMNS
+    assert OPEN_COLUMNS | SEALED_COLUMNS <= columns
+    tried = base.tried()
+    assert set(tried) >= SEALED_COLUMNS - {"rotation_journal.credential"}, tried
+    assert story.loot.states > 80 and tried["connection.credential"] > 14, (story.loot.states, tried)
+
+
+def test_copies_and_encryption_key_open_exactly_what_was_in_background(story, base):
+    assert base.access_tokens() == story.tokens(*IN_BACKGROUND)
+    assert base.key_columns() == {"connection.service_key"}
+    assert base.claims() == {"while-in-background"}
+
+
+def test_without_encryption_key_copies_and_live_secrets_open_nothing(story):
+    found = Thief(story.loot, None)
+    assert found.locked_outside > 50
+    for name in ("live", "key", "plugin"):
+        found.give_token(story.secrets[name])
+    assert not found.work().key_columns() and not found.credentials()
+
+
+@pytest.mark.parametrize("secret", ["live", "key"])
+def test_with_a_live_secret_its_vault_opens_so_the_thief_can_open_vaults(story, base, robbed, secret):
+    found = robbed(secret)
+    assert found.access_tokens() - base.access_tokens() == story.all_of("live")
+    accounts = {credential.account for credential in found.credentials()}
+    assert any("mallory" in account for account in accounts), accounts
+    assert "eve-reason" in found.claims()
+
+
+def test_a_revoked_cookie_opens_its_own_vault_and_nothing_else(story, base, robbed):
+    found = robbed("cookie")
+    assert found.access_tokens() == base.access_tokens() | story.all_of("cookie")
+    assert found.claims() - base.claims() == {"ada-vend-reason"}
+
+
+def test_a_replaced_recovery_code_opens_its_own_vault_and_nothing_else(story, base, robbed):
+    found = robbed("code")
+    assert found.access_tokens() == base.access_tokens() | story.all_of("code")
+
+
+def test_a_withdrawn_plugins_key_opens_what_it_was_approved_for_and_nothing_since(story, base, robbed):
+    found = robbed("plugin")
+    assert found.access_tokens() == base.access_tokens() | story.tokens("plugin: first")
+    asked = {"gone-reason", "gone-tool", "gone-account"}
+    assert found.claims() - base.claims() == asked | {"before-withdrawal"}
+
+
+def test_a_plugin_that_the_operator_removed_is_withdrawn_too(story, base, robbed):
+    found = robbed("removed plugin")
+    assert found.access_tokens() == base.access_tokens() | story.tokens("operator: first")
+    assert found.claims() - base.claims() == {"before-removal"}
+
+
+def test_a_used_state_opens_its_verifier_and_other_one_time_secrets_open_nothing(story, base, robbed):
+    found = robbed("invitation", "form token", "approval")
+    assert found.opened == base.opened
+    assert found.keys.keys() > base.keys.keys()
+    with_state = robbed("state")
+    assert {box.column for box in with_state.opened.keys() - base.opened.keys()} == {"authorization.verifier"}
+
+
+def test_account_names_can_be_neither_found_nor_guessed(story, base):
+    """What is stored of a request is made from texts that can be guessed; only the caller's key makes it again."""
+    accounts = ("", "gone-account", "eve@example.org", "octo", "mallory")
+    for row in story.loot.rows["request"]:
+        vault = "v_" + d.base64.urlsafe_b64encode(row["vault"]).decode().rstrip("=") if row["vault"] else ""
+        for account, separator in itertools.product(accounts, ("\0", "\n")):
+            guess = separator.join([vault, row["provider"], row["scopes"], account]).encode()
+            assert hashlib.sha256(guess).digest() != row["need_hash"], f"need_hash is made from {guess}"
+
+
+def test_what_two_browsers_were_shown_cannot_be_compared(story):
+    """The digest of a consent page is stored, and the account's name is in it."""
+    first, second, first_again = story.digests
+    assert first == first_again != second
