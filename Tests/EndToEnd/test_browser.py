@@ -18,6 +18,16 @@ def provider_has_nothing_to_complain(double):
 
 
 @pytest.fixture
+def person(instance):
+    return Person(instance, "Ada Lovelace")
+
+
+@pytest.fixture
+def other(instance):
+    return Person(instance, "Charles Babbage")
+
+
+@pytest.fixture
 def page(browser, person) -> Page:
     """A window of `person`'s browser."""
     lend_session(browser, person)
@@ -172,6 +182,17 @@ def test_two_services_of_one_task_are_two_small_consents(page, person, plugin):
         connect(page, plugin.link(provider, [scope], user=person)["authorizationUrl"])
         expect(heading(page)).to_have_text(f"{name} is connected")
         assert plugin.token(provider, [scope], user=person)["accessToken"]
+
+
+def test_the_demo_provider_of_make_up_has_words_and_says_that_it_is_a_demo(page, person, instance, look):
+    plugin = Plugin(instance, "Demo agent")
+    page.goto(plugin.link("demo", ["repo"], user=person, reason="List your open issues")["authorizationUrl"])
+    expect(page.get_by_role("main")).to_contain_text("imaginary")
+    decide(page)
+    expect(page.get_by_text("This is a demo on your own machine")).to_be_visible()
+    look(page, "demo-provider")
+    allow(page)
+    expect(heading(page)).to_have_text("Demo provider is connected")
 
 
 def test_a_second_scope_later_is_told_from_what_is_granted(page, person, instance, look):
@@ -367,8 +388,7 @@ def test_every_error_code_has_words_of_its_own(browser, look):
     codes = page.locator(".codes > section[id]").evaluate_all("sections => sections.map(section => section.id)")
     assert len(codes) > 10
     for code in [*codes, "constructor", "<b>"]:
-        page.goto("about:blank")
-        page.goto(f"/error#{code}")
+        page.evaluate("code => { location.hash = code; }", code)
         expect(page.locator(".codes > section:visible")).to_have_count(1)
         shown = page.locator(".codes > section:visible")
         assert (shown.get_attribute("id") or "general") == (code if code in codes else "general")

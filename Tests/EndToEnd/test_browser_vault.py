@@ -7,6 +7,12 @@ from playwright.sync_api import Page, expect
 
 from harness.browsing import lend_session
 from harness.people import Bearer, Person, Plugin
+from harness.waiting import until
+
+
+@pytest.fixture
+def person(instance):
+    return Person(instance, "Ada Lovelace")
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def question(place):
 
 
 def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instance, double, look):
-    plugin = Plugin(instance, "Vault test agent")
+    plugin = Plugin(instance, "Release bot")
     idle = Plugin(instance, "Never asked")
     person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
     person.connect({"owner": "toolshed", "bridge": "linear", "scope": "read"})
@@ -43,11 +49,18 @@ def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instanc
     elsewhere = Person(instance, signed_in=False)
     elsewhere.post("/api/sign-in/recovery", {"code": code})
     assert plugin.token("github", ["repo"], user=person, reason="List your open issues", tool="issues.list")
+    # Uses come from the keeper, a moment later.
+    until(lambda: person.connections()[0]["lastUsedBy"] == plugin.name, "the use to be listed")
 
     page.goto("/vault")
     expect(page.get_by_text(person.user_id)).to_be_visible()
     github = row(page, "Connections", "GitHub: octo")
     expect(github).to_contain_text("repo")
+    expect(github).to_contain_text(f"by {plugin.name}")
+    used = part(page, "Activity").get_by_role("listitem").filter(has_text="Token given to")
+    for text in (plugin.name, "GitHub", "List your open issues", "issues.list"):
+        expect(used).to_contain_text(text)
+    look(page, "vault", every=True)
     github.get_by_text("What it allows").click()
     expect(github).to_contain_text("Full control of your public and private repositories")
     reach = row(page, "Plugins", plugin.name)
@@ -57,6 +70,7 @@ def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instanc
     expect(part(page, "Signed-in places").get_by_text("this browser", exact=True).filter(visible=True)).to_have_count(1)
     part(page, "Connections").get_by_text("Connect an account", exact=True).click()
     expect(page.get_by_role("link", name="Connect Slack")).to_be_visible()
+    expect(part(page, "Connections")).to_contain_text("has not set up: Asana")
 
     # A key: made, shown once, works, revoked, refused.
     page.get_by_label("Name of a new key").fill("nightly report")
@@ -65,7 +79,7 @@ def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instanc
     expect(shown).to_contain_text("tsk_")
     key = Bearer(instance, shown.text_content(), "")
     assert key.token("github", ["repo"])["connection"]["account"] == "octo"
-    look(page, "vault", every=True)
+    look(page, "vault-key")
     part(page, "API keys").get_by_role("button", name="I have stored it").click()
     expect(part(page, "API keys").locator(".secret")).to_be_hidden()
     confirm(row(page, "API keys", "nightly report"))
@@ -146,3 +160,24 @@ def test_a_recovery_code_is_printed_and_opens_the_vault_in_another_browser(page,
     elsewhere.wait_for_url("**/vault")
     expect(row(elsewhere, "Connections", "GitHub: octo")).to_be_visible()
     assert elsewhere.context.cookies()[0]["value"] != page.context.cookies()[0]["value"]
+
+
+def test_what_lets_others_in_wants_a_fresh_sign_in_and_says_how(page, person, look):
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    page.goto("/vault")
+    # Ten minutes later, as the server would say it.
+    stale = {"error": "fresh-sign-in-required", "title": "Sign in again", "status": 403, "detail": "Confirm that it is you."}
+    page.route("**/api/keys", lambda route: route.fulfill(status=403, json=stale, content_type="application/problem+json")
+               if route.request.method == "POST" else route.continue_())
+    page.get_by_label("Name of a new key").fill("nightly report")
+    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("status").get_by_role("link", name="Enter the recovery code").click()
+    field = page.get_by_role("textbox", name="Recovery code")
+    expect(field).to_be_visible()
+    look(page, "sign-in-confirm")
+    before = page.context.cookies()[0]["value"]
+    field.fill(code)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/vault")
+    expect(part(page, "Signed-in places").get_by_role("heading", level=3)).to_have_count(1)
+    assert page.context.cookies()[0]["value"] != before

@@ -103,6 +103,10 @@ ENTRIES = {
       revoke: AT/demo/revoke
       userinfo: AT/demo/userinfo
     default_scopes: [read, write]
+    scopes:
+      repo: { text: "Read and change your repositories at the demo provider, which are imaginary.", risk: write }
+      read: { text: "See your imaginary account.", risk: read }
+      write: { text: "Change your imaginary account.", risk: write }
     authorize: { pkce: { default: S256, available: [S256] } }
     refresh: { supported: "yes", rotates: "yes" }
     revoke: { style: rfc7009, auth: body, which: refresh, success: [200] }

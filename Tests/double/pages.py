@@ -2,7 +2,7 @@
 
 from html import escape
 
-STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem}" \
+STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;overflow-wrap:anywhere}" \
         "button{font:inherit;padding:.4rem 1rem;margin:.5rem .5rem .5rem 0}.note{border-left:.3rem solid;padding:0 1rem}"
 
 

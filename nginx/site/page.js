@@ -143,7 +143,11 @@ export function say(text, { tone = "good", focus = false, link } = {}) {
 /** Says why something did not work, and moves there. A fault of the page itself also goes to the console. */
 export function trouble(problem) {
     if (!(problem instanceof Problem)) reportError(problem);
-    say(problem.sentence ?? "This did not work, because of a fault in this page.", { tone: "bad", focus: true });
+    const stale = problem.code === "fresh-sign-in-required";
+    if (stale) comeBack(location.pathname);
+    say(problem.sentence ?? "This did not work, because of a fault in this page.", {
+        tone: "bad", focus: true, link: stale ? { href: "/sign-in", text: "Enter the recovery code." } : null,
+    });
 }
 
 /** A path of this site, or "/": the only thing that a return target may be. */

@@ -1,5 +1,5 @@
 // The connections of /vault, and the services from which more can be connected.
-import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
+import { all, byId, call, clean, fill, names, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
 import { showList, tie } from "/vault-list.js";
 import { scopeRow } from "/words.js";
@@ -103,17 +103,17 @@ export async function showProviders() {
     const list = byId("providers").querySelector("ul");
     try {
         const { providers = [] } = await call("GET", "/api/providers");
-        list.replaceChildren(...providers.map(providerRow));
+        list.replaceChildren(...providers.filter(({ configured }) => configured).map(providerRow));
+        const unset = providers.filter(({ configured }) => !configured).map(({ provider, name }) => clean(name ?? provider, 80));
+        fill(byId("providers"), { unset: unset.join(", ") });
     } catch {
         byId("providers").hidden = true;
     }
 }
 
-function providerRow({ provider, name, configured, defaultScopes }) {
+function providerRow({ provider, name, defaultScopes }) {
     const said = clean(name ?? provider, 80);
-    const row = stamp("provider", {
-        name: said, configured, unset: !configured, verb: `Connect ${said}`, scopes: configured ? names(defaultScopes) : "",
-    });
+    const row = stamp("provider", { name: said, verb: `Connect ${said}`, scopes: names(defaultScopes) });
     row.querySelector("a").href = connectLink(provider, defaultScopes);
     return row;
 }
