@@ -11,11 +11,7 @@ extension Settings {
             "peer_user: \(Self.quoted(peerUser))", "warm_seconds: \(warmSeconds)", "log_level: \(logLevel.rawValue)",
         ]
         if let caFile { lines.append("ca_file: \(Self.quoted(caFile))") }
-        lines += [
-            "rate_limits:", "  vend_per_second: \(rateLimits.vendPerSecond)", "  vend_burst: \(rateLimits.vendBurst)",
-            "  failed_authentication_per_second: \(rateLimits.failedAuthenticationPerSecond)",
-            "  sign_in_per_second: \(rateLimits.signInPerSecond)", "providers:",
-        ]
+        lines.append("providers:")
         for provider in catalogue.providers.values.sorted(by: { $0.id < $1.id }) where provider.isConfigured {
             lines += effective(provider)
         }

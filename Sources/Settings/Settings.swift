@@ -25,7 +25,6 @@ public struct Settings: Sendable {
     /// How long the keeper may hold a connection's key after a vend.
     public let warmSeconds: Int
     public let logLevel: LogLevel
-    public let rateLimits: RateLimits
     /// Certificate authorities for calls to providers instead of the system's.
     public let caFile: String?
     public let warnings: [String]
@@ -87,7 +86,6 @@ public struct Settings: Sendable {
         peerUser = tuning.peerUser
         warmSeconds = tuning.warmSeconds
         logLevel = tuning.logLevel
-        rateLimits = tuning.rateLimits
         caFile = tuning.caFile
         warnings = catalogue.warnings + Self.warnings(base, catalogue)
     }

@@ -4,25 +4,14 @@ public enum LogLevel: String, Hashable, Sendable, CaseIterable {
     case trace, debug, info, notice, warning, error, critical
 }
 
-/// Requests a second, and how many more at once.
-public struct RateLimits: Hashable, Sendable {
-    /// Per bearer.
-    public var vendPerSecond = 200
-    public var vendBurst = 1_000
-    /// Per address.
-    public var failedAuthenticationPerSecond = 10
-    /// Per address: sign-in, `/register`, `/token`.
-    public var signInPerSecond = 5
-}
-
 /// The optional `toolshed.yaml`: everything has a value without it, and a variable of the environment wins over it.
+/// Rate limits are not here: they are nginx's.
 struct Tuning: Hashable, Sendable {
     var workers: Int
     var threads = 4
     var peerUser = "www-data"
     var warmSeconds = 15 * 60
     var logLevel = LogLevel.info
-    var rateLimits = RateLimits()
     var caFile: String?
 
     init(processors: Int) {
@@ -48,17 +37,6 @@ struct Tuning: Hashable, Sendable {
         warmSeconds = Int(try fields.integer("warm_seconds", in: 0...86_400) ?? Int64(warmSeconds))
         logLevel = try fields.choice("log_level", LogLevel.self) ?? logLevel
         caFile = try fields.text("ca_file") ?? caFile
-        var limits = try fields.block("rate_limits")
-        let range: ClosedRange<Int64> = 1...1_000_000
-        rateLimits.vendPerSecond = Int(
-            try limits.integer("vend_per_second", in: range) ?? Int64(rateLimits.vendPerSecond))
-        rateLimits.vendBurst = Int(try limits.integer("vend_burst", in: range) ?? Int64(rateLimits.vendBurst))
-        rateLimits.failedAuthenticationPerSecond = Int(
-            try limits.integer("failed_authentication_per_second", in: range)
-                ?? Int64(rateLimits.failedAuthenticationPerSecond))
-        rateLimits.signInPerSecond = Int(
-            try limits.integer("sign_in_per_second", in: range) ?? Int64(rateLimits.signInPerSecond))
-        try limits.finish()
         try fields.finish()
     }
 

@@ -72,7 +72,6 @@ struct SettingsTests {
         #expect(settings.workers >= 2)
         #expect(settings.warmSeconds == 900)
         #expect(settings.logLevel == .info)
-        #expect(settings.rateLimits == RateLimits())
         #expect(settings.warnings == ["no provider is configured"])
         #expect(!settings.developmentLoopback)
     }
@@ -131,7 +130,6 @@ struct SettingsTests {
             peer_user: nginx
             warm_seconds: 60
             log_level: debug
-            rate_limits: { vend_per_second: 50, sign_in_per_second: 2 }
             """)
         let settings = try load(["TOOLSHED_WORKERS": "7", "TOOLSHED_LOG_LEVEL": "error"])
         #expect(settings.workers == 7)
@@ -139,9 +137,6 @@ struct SettingsTests {
         #expect(settings.peerUser == "nginx")
         #expect(settings.warmSeconds == 60)
         #expect(settings.logLevel == .error)
-        #expect(settings.rateLimits.vendPerSecond == 50)
-        #expect(settings.rateLimits.vendBurst == 1_000)
-        #expect(settings.rateLimits.signInPerSecond == 2)
     }
 
     @Test(
@@ -150,7 +145,7 @@ struct SettingsTests {
             ("version: 1\nworker: 3\n", ":2:1: worker: unknown field"),
             ("version: 1\nthreads: 0\n", ":2:10: threads: expected a whole number from 1 to 64, found '0'"),
             ("version: 1\nlog_level: loud\n", ":2:12: log_level: expected trace or debug"),
-            ("version: 1\nrate_limits: { vend: 1 }\n", ":2:16: rate_limits.vend: unknown field"),
+            ("version: 1\nrate_limits: { vend: 1 }\n", ":2:1: rate_limits: unknown field"),
             ("threads: 2\n", ":1:1: version: missing, expected version: 1"),
             ("version: 1\nthreads: 2\nthreads: 3\n", ":2:1: not YAML: threads is given twice"),
         ])
