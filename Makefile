@@ -30,7 +30,7 @@ lint: ## Formats, shell scripts, nginx and unit checks
 	@'$(here)scripts/lint'
 
 format: ## Bring the Swift sources into the format that lint asks for
-	@cd '$(here)' && swift format -i --recursive --parallel Package.swift Sources Tests
+	@cd '$(here)' && git ls-files '*.swift' | xargs -d '\n' swift format -i --parallel
 
 bench: ## The table of docs/BENCHMARKS.md, measured here
 	@'$(here)scripts/needs' run build bench
