@@ -144,7 +144,7 @@ struct OperatorFileTests {
             #expect(refused.contains("allow_loopback_http"))
         }
         for host in [
-            "http://id.example", "http://127.0.0.1.evil.example", "http://128.0.0.1", "ftp://127.0.0.1",
+            "http://id.example", "http://127.0.0.1.evil.example", "http://128.0.0.1", "http://127.1", "ftp://127.0.0.1",
             "https://u@id.example",
         ] {
             #expect(refusal(file(host, true)) != nil, "\(host)")
