@@ -48,17 +48,6 @@ def test_reload_loses_no_request(busy):
     until(lambda: not before & set(instance.children("work")), "the first workers to leave")
 
 
-def test_a_wrong_file_is_refused_and_nothing_changes(busy):
-    instance, _, call = busy
-    workers = set(instance.children("work"))
-    instance.provide("wrong", "version: 1\nowner: toolshed\nproviders:\n  wrong:\n    nmae: typo\n")
-    reloaded = instance.reload()
-    assert reloaded.returncode == 1
-    assert "wrong.yaml" in reloaded.stdout and len(reloaded.stdout.strip().splitlines()) == 1, reloaded.stdout
-    assert set(instance.children("work")) == workers
-    assert call(0).status_code == 200
-
-
 @pytest.mark.parametrize("role", ["work", "keep"])
 def test_a_killed_child_is_replaced(busy, role):
     instance, person, call = busy
