@@ -68,8 +68,14 @@ public struct KeeperPort: Sendable {
     public typealias Hold = @Sendable (ConnectionID, _ generation: Int64, ConnectionKey, _ isNeeded: Bool) -> Void
     public typealias Forget = @Sendable (KeeperForgetting) -> Void
 
+    /// Whether there is a keeper at the other end.
+    public let isAttached: @Sendable () -> Bool
     public let hold: Hold
     public let forget: Forget
 
-    public init(hold: @escaping Hold, forget: @escaping Forget) { (self.hold, self.forget) = (hold, forget) }
+    public init(
+        isAttached: @escaping @Sendable () -> Bool, hold: @escaping Hold, forget: @escaping Forget
+    ) {
+        (self.isAttached, self.hold, self.forget) = (isAttached, hold, forget)
+    }
 }

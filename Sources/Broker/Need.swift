@@ -47,11 +47,11 @@ extension Broker {
         // Where several reasons hold, the first of api.md's order is said.
         if caller.kind == .plugin, let outgrown = reachable.first(where: { !$0.isApproved(provider) }), working.isEmpty
         {
-            let carried = outgrown.scopes.union(wanted)
+            // Withdrawn: nothing is left of it. Outgrown: what the token came to carry, and what is asked now.
+            let left = outgrown.approval == .withdrawn ? ScopeSet.empty : outgrown.approvedScopes
+            let carried = outgrown.approval == .withdrawn ? wanted : outgrown.scopes.union(wanted)
             return .unmet(
-                Need(
-                    reason: .pluginNotApproved, missing: provider.missing(from: outgrown.approvedScopes, for: carried),
-                    granted: outgrown.approvedScopes))
+                Need(reason: .pluginNotApproved, missing: provider.missing(from: left, for: carried), granted: left))
         }
         if working.isEmpty, let dead = approved.first {
             return .unmet(

@@ -6,9 +6,10 @@ import Vault
 extension Gateway {
     func healthy() -> Step<Reply> { .done(Self.text("ok\n")) }
 
-    /// Database and keys answer; the keeper was reached not long ago.
+    /// The database answers and there is a keeper.
     func ready() throws -> Step<Reply> {
         _ = try broker.store.read { try $0.allPlugins() }
+        guard broker.keeper.isAttached() else { throw Refusal.unavailable }
         return .done(Self.text("ready\n"))
     }
 

@@ -49,6 +49,8 @@ public final class AuditLog: Sendable {
 
     private let descriptor: Int32
     private let dirty = Atomic<Bool>(false)
+    /// A disk that was full left half a line: the next record begins one of its own.
+    private let isTorn = Atomic<Bool>(false)
 
     public init(folder: String, at now: Instant) throws(Unavailable) {
         mkdir(folder, 0o700)
@@ -80,9 +82,11 @@ public final class AuditLog: Sendable {
         field("scopes", record.scopes)
         field("claim", record.claim.map { Base64URL.encode($0) })
         line.endObject()
-        let bytes = line.bytes + [UInt8(ascii: "\n")]
+        let newline: [UInt8] = [UInt8(ascii: "\n")]
+        let bytes = (isTorn.exchange(false, ordering: .relaxed) ? newline : []) + line.bytes + newline
         // A short write leaves half a line, which the reader skips; the record then counts as not written.
         guard bytes.withUnsafeBytes({ write(descriptor, $0.baseAddress, $0.count) }) == bytes.count else {
+            isTorn.store(true, ordering: .relaxed)
             throw Unavailable()
         }
         dirty.store(true, ordering: .relaxed)

@@ -26,6 +26,7 @@ struct Work: ParsableCommand {
                 settings: settings, keys: keys, listener: 0, peers: [try userID(of: settings.peerUser)],
                 limits: Limits(), http: http,
                 keeper: KeeperPort(
+                    isAttached: { channel.isAttached },
                     hold: { channel.hold($0, $1, $2, isNeeded: $3) }, forget: { channel.forget($0) }),
                 refresh: { channel.refresh($0, $1, completion: $2) }, log: log)
             let pool = worker.pool
