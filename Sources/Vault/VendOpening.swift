@@ -167,7 +167,8 @@ extension Rows {
             let purpose = Purpose.approvalKey(connection.id, plugin: plugin.id, version: connection.keyVersion)
             let form: KeyForm = try row.state("connection_key_form")
             switch form {
-            case .wrapped: return ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose))
+            case .wrapped:
+                return ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose))
             case .sealed:
                 return ConnectionKey(
                     try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose))
