@@ -48,7 +48,10 @@ public enum KeeperProtocol {
     public static let maximumSize = headerSize + 8 + 4 + 32
     public static let answerSize = 19
 
-    enum Verb: UInt8 { case hold = 1, refresh, forget, count }
+    enum Verb: UInt8 {
+        case hold = 1
+        case refresh, forget, count
+    }
     static let answerVerb: UInt8 = 0x80
 }
 

@@ -74,7 +74,8 @@ import Vault
             let id = try rows.insert(grant, into: .open(vault), of: vault.person, status: .active)
             guard index == 0, let connection = try rows.connection(id) else { continue }
             try rows.approve(
-                plugin, for: connection, key: try rows.openKey(of: connection, with: vault), scopes: grant.scopes, at: now)
+                plugin, for: connection, key: try rows.openKey(of: connection, with: vault), scopes: grant.scopes,
+                at: now)
         }
         return (vault.person, key.secret)
     }
@@ -88,7 +89,8 @@ import Vault
             try store.write { rows in
                 for person in persons[start..<min(start + 500, persons.count)] {
                     let row = try statement.find(slot: token.id, isPlugin: true, provider: "github", person: person)
-                    guard let row, let candidate = row.candidates.first, let caller = try rows.open(row, with: token, at: now)
+                    guard let row, let candidate = row.candidates.first,
+                        let caller = try rows.open(row, with: token, at: now)
                     else { throw ValidationError("a seeded approval does not open") }
                     let (key, _) = try rows.openKey(of: candidate, for: caller)
                     try rows.replaceSealedForm(of: candidate, key: key, for: caller)
