@@ -9,6 +9,11 @@ public struct Catalogue: Sendable {
 
     public subscript(_ id: ProviderID) -> Provider? { providers[id] }
 
+    /// Variables of the environment that hold client secrets.
+    public var secretVariables: Set<String> {
+        Set(providers.values.flatMap { [$0.environment?.secret, $0.secretVariable].compactMap { $0 } })
+    }
+
     /// The same catalogue with a provider whose endpoints have been discovered.
     public func replacing(_ provider: Provider) -> Catalogue {
         Catalogue(providers: providers.merging([provider.id: provider]) { _, new in new }, warnings: warnings)
@@ -33,26 +38,20 @@ public struct Catalogue: Sendable {
     ) throws(CatalogueError) {
         var providers: [ProviderID: Provider] = [:]
         var warnings: [String] = []
-        for name in builtIn.names {
-            let id: ProviderID
-            do {
-                id = try ProviderID(bridge: name)
-            } catch {
-                throw BuiltIn.badName(name)
+        var places: [ProviderID: Place] = [:]
+        for entry in files.flatMap(\.entries) {
+            if let first = places[entry.id] {
+                throw CatalogueError(entry.place, field: entry.path, .twice(first: first))
             }
+            places[entry.id] = entry.place
+            providers[entry.id] = try entry.provider(over: builtIn, environment, &warnings)
+        }
+        for name in builtIn.names {
+            guard let id = try? ProviderID(bridge: name) else { throw BuiltIn.badName(name) }
+            if providers[id] != nil { continue }
             var provider = try Provider(reading: builtIn.entry(name), id: id, path: "providers.\(name)")
             provider.client = try Self.client(of: provider, environment, &warnings)
             providers[id] = provider
-        }
-        var places: [ProviderID: Place] = [:]
-        for file in files {
-            for entry in file.entries {
-                if let first = places[entry.id] {
-                    throw CatalogueError(entry.place, field: entry.path, .twice(first: first))
-                }
-                places[entry.id] = entry.place
-                providers[entry.id] = try entry.provider(over: builtIn, environment, &warnings)
-            }
         }
         self.providers = providers
         self.warnings = warnings + providers.values.sorted { $0.id < $1.id }.flatMap(\.warnings)

@@ -28,6 +28,10 @@ struct ClientBlock {
         let variable = try fields.text("secret_env")
         let file = try fields.text("secret_file")
         try fields.finish()
+        guard variable != "ENCRYPTION_KEY" else {
+            throw fields.wrong(
+                "secret_env", expected: "a variable with a client secret", found: "the service's own key")
+        }
         guard [written, variable, file].compactMap({ $0 }).count <= 1 else {
             throw fields.wrong("secret", expected: "one of secret, secret_env, secret_file", found: "several")
         }
@@ -40,6 +44,12 @@ struct ClientBlock {
         } else {
             secret = .none
         }
+    }
+
+    /// The variable of the environment that holds the secret.
+    var secretVariable: String? {
+        guard case .environment(let name) = secret else { return nil }
+        return name
     }
 
     /// Whether the configuration file itself holds a secret and must be the owner's alone.

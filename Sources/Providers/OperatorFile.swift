@@ -81,6 +81,7 @@ struct OperatorEntry {
             let client = try ClientBlock(reading: block, path: "\(path).client", environment: environment)
             provider.client = try client.credentials(
                 environment, isPublic: provider.token.authentication == ClientAuthentication.none)
+            provider.secretVariable = client.secretVariable
             if provider.client == nil { warnings.append("\(id): not configured, client has no id or no secret") }
         } else {
             provider.client = try Catalogue.client(of: provider, environment, &warnings)

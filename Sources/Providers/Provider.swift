@@ -47,6 +47,8 @@ public struct Provider: Sendable {
     public let singleGrantPerUser: Bool
     /// Names of environment variables with the client's id and secret.
     public let environment: ClientEnvironment?
+    /// The variable that an operator's `secret_env` names instead.
+    var secretVariable: String?
 
     /// The document that has to be fetched before a flow can start.
     public var needsDiscovery: Bool { endpoints.authorize == nil || endpoints.token == nil }

@@ -13,6 +13,7 @@ extension Provider {
         basis = try fields.choice("basis", Basis.self) ?? .documentation
         documentation = try fields.text("docs")
         client = nil
+        secretVariable = nil
         environment = try Self.environment(try fields.fields("env"))
         defaultScopes = try Self.scopes("default_scopes", &fields)
         variables = try Self.variables(&fields)

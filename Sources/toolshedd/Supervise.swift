@@ -1,6 +1,7 @@
 import ArgumentParser
 import Envelope
 import Glibc
+import Providers
 import Secrets
 import Settings
 import Supervisor
@@ -33,7 +34,8 @@ struct Supervise: ParsableCommand {
         let settings = try Settings.load(environment: environment.variables)
         for warning in settings.warnings { say("warning: \(warning)") }
         let keys = try RoleKeyMaterial(try Settings.encryptionKeys(environment: environment.variables))
-        for name in environment.variables.keys where name == "ENCRYPTION_KEY" || name.hasSuffix("_SECRET") {
+        let secrets = settings.catalogue.secretVariables.union(["ENCRYPTION_KEY"])
+        for name in environment.variables.keys where secrets.contains(name) || name.hasSuffix("_SECRET") {
             OwnEnvironment.blank(name)
         }
         let listener =

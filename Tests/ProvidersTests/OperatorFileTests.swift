@@ -100,7 +100,9 @@ struct OperatorFileTests {
             """
         #expect(try provider("notion", file).client?.secret?.plain == "li-secret")
         #expect(try !provider("asana", file).isConfigured)
-        #expect(try catalogue(file).warnings.contains { $0.hasPrefix("asana: not configured") })
+        let all = try catalogue(file)
+        #expect(all.warnings.contains { $0.hasPrefix("asana: not configured") })
+        #expect(all.secretVariables.isSuperset(of: ["NOT_SET", "LINEAR_CLIENT_SECRET", "GITHUB_CLIENT_SECRET"]))
     }
 
     @Test(

@@ -109,6 +109,11 @@ struct WrongFileTests {
             name: "a header with a line break", text: head + "    token: { headers: { X: \"a\\r\\nB: c\" } }\n",
             refusal: "f.yaml:5:12: providers.corp.token: expected headers of printable ASCII, found 'X'"),
         Case(
+            name: "the service's own key as a client secret",
+            text: head + "    client: { id: i, secret_env: ENCRYPTION_KEY }\n",
+            refusal:
+                "f.yaml:5:34: providers.corp.client.secret_env: expected a variable with a client secret, found the"),
+        Case(
             name: "a secret file that is not there",
             text: head + "    client: { id: i, secret_file: /nonexistent/secret }\n",
             refusal: "/nonexistent/secret: cannot be read (errno 2)"),
