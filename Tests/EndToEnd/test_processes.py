@@ -71,7 +71,7 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_start_works(busy):
     with Load(call) as load:
         more(load)
         instance.kill(instance.pid())
-        until(lambda: not any(map(alive, children)), "the children to leave", 20)
+        until(lambda: not any(map(alive, children)), "the children to leave")
         instance.start()
         more(load)
     assert set(load.statuses) <= {200, 503}, load.odd[:5]
@@ -91,7 +91,7 @@ def test_a_stop_answers_what_is_in_flight(fresh):
         instance.kill(supervisor, signal.SIGTERM)
         instance.double.post("release")
         until(lambda: load.total > answered, "the answer that was waited for")
-        until(lambda: not alive(supervisor), "the daemon to leave", 20)
+        until(lambda: not alive(supervisor), "the daemon to leave")
         until(lambda: load.statuses[503], "nginx to say that nobody is there")
     assert load.statuses[200] > answered and set(load.statuses) == {200, 503}, load.odd[:5]
 

@@ -25,7 +25,7 @@ class Double:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
         self.process.stdout.close()
         self._log.close()
         self.http.close()

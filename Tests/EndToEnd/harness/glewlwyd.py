@@ -65,7 +65,7 @@ class Glewlwyd:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
         self._log.close()
 
     def _answers(self) -> bool:

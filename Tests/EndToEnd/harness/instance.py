@@ -109,7 +109,7 @@ class Instance:
         except requests.RequestException:
             return False
 
-    def await_ready(self, seconds: float = 15) -> None:
+    def await_ready(self, seconds: float = 60) -> None:
         until(self.ready, "/readyz to answer 200", seconds)
 
     def log(self, name: str = "toolshedd.log") -> str:

@@ -3,7 +3,7 @@
 import time
 
 
-def until(condition, what: str, seconds: float = 15):
+def until(condition, what: str, seconds: float = 30):
     """The first true value of `condition()`; fails with `what` when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
