@@ -29,8 +29,12 @@ extension Broker {
         guard let session else { throw Refusal.notSignedIn }
         let approved = try store.write { try $0.useApproval(approval, slot: session.id, at: now) }
         guard let approved, approved.provider == id, approved.asked == asked else { return .done(consentPage) }
-        return try resolved(provider, at: now).then(self) {
-            .done(try $0.depart($1, approved, session: session, at: now))
+        return try reached(provider, at: now).then(self) { broker, known in
+            // A person is waiting for a page, and the link is still good.
+            guard let known else {
+                return .done(Departure(location: Self.errorPage("provider-unavailable"), cookie: nil))
+            }
+            return .done(try broker.depart(known, approved, session: session, at: now))
         }
     }
 

@@ -24,29 +24,35 @@ extension Broker {
     }
 
     /// Makes a new person, once. Never signs anybody in whom the service knows already.
-    public func acceptInvitation(_ code: String, session: OpenSlot?, at now: Instant) throws -> SignedIn {
+    public func acceptInvitation(
+        _ code: String, session: OpenSlot?, from browser: String, at now: Instant
+    ) throws -> SignedIn {
         guard session == nil else { throw Refusal.notPermitted(.signedIn) }
         guard let token = try? Token(parsing: code), token.kind == .invitation else { throw Refusal.invalidInvitation }
         return try store.write { rows in
             guard let vault = try rows.acceptInvitation(token, at: now) else { throw Refusal.invalidInvitation }
-            return try signIn(to: vault, rows, at: now)
+            return try signIn(to: vault, from: browser, rows, at: now)
         }
     }
 
     /// A recovery code opens its vault from any browser, and counts as a fresh sign-in.
-    public func recover(_ code: String, replacing session: OpenSlot?, at now: Instant) throws -> SignedIn {
+    public func recover(
+        _ code: String, replacing session: OpenSlot?, from browser: String, at now: Instant
+    ) throws -> SignedIn {
         guard let token = try? Token(parsing: code), token.kind == .recovery,
             let slot = try store.read({ try $0.openSlot(token, at: now) })
         else { throw Refusal.invalidInvitation }
         guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
         return try store.write { rows in
             if let session { _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session]) }
-            return try signIn(to: slot.vault, rows, at: now)
+            return try signIn(to: slot.vault, from: browser, rows, at: now)
         }
     }
 
-    private func signIn(to vault: OpenVault, _ rows: Rows, at now: Instant) throws -> SignedIn {
-        let made = try rows.addSlot(.session, name: "Browser", to: vault, lifetime: .session, at: now)
+    private func signIn(
+        to vault: OpenVault, from browser: String, _ rows: Rows, at now: Instant
+    ) throws -> SignedIn {
+        let made = try rows.addSlot(.session, name: browser, to: vault, lifetime: .session, at: now)
         guard let person = try rows.person(vault.person) else { throw Refusal.invalidInvitation }
         try record(
             AuditRecord(.signedIn, person: person.id, caller: made.id.text, callerKind: HolderKind.session.rawValue),

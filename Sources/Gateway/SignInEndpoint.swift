@@ -10,14 +10,23 @@ extension Gateway {
         try requireSameOrigin(exchange)
         let members = try Members(parsing: exchange, known: ["code"])
         let session = try browser(exchange, at: now)
-        return .done(welcome(try broker.acceptInvitation(members.text("code"), session: session, at: now)))
+        return .done(
+            welcome(
+                try broker.acceptInvitation(
+                    members.text("code"), session: session, from: browserName(exchange), at: now)))
     }
 
     func recover(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         try requireSameOrigin(exchange)
         let members = try Members(parsing: exchange, known: ["code"])
         let session = try browser(exchange, at: now)
-        return .done(welcome(try broker.recover(members.text("code"), replacing: session, at: now)))
+        return .done(
+            welcome(
+                try broker.recover(members.text("code"), replacing: session, from: browserName(exchange), at: now)))
+    }
+
+    private func browserName(_ exchange: Exchange) -> String {
+        BrowserName.of(userAgent: exchange.parameter("HTTP_USER_AGENT"))
     }
 
     private func welcome(_ signedIn: SignedIn) -> Reply {

@@ -179,5 +179,7 @@ def test_what_lets_others_in_wants_a_fresh_sign_in_and_says_how(page, person, lo
     field.fill(code)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/vault")
-    expect(part(page, "Signed-in places").get_by_role("heading", level=3)).to_have_count(1)
+    place = part(page, "Signed-in places").get_by_role("heading", level=3)
+    expect(place).to_have_count(1)
+    expect(place).to_contain_text("Chrome on Linux")
     assert page.context.cookies()[0]["value"] != before

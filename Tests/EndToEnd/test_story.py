@@ -197,3 +197,14 @@ def test_an_approved_request_that_fails_at_the_provider_can_be_tried_again(perso
     assert plugin.link("github", ["repo"], user=person)["requestId"] == need["requestId"]
     person.connect(need["authorizationUrl"])
     assert plugin.token("github", ["repo"], user=person)["accessToken"]
+
+
+def test_a_provider_that_cannot_be_found_sends_the_person_to_a_page_and_the_link_stays_good(fresh):
+    instance = fresh().start()
+    person, plugin = Person(instance), Plugin(instance)
+    need = plugin.link("corp", ["read"], user=person)
+    instance.double.fault("generic", "discovery", "503")
+    assert person.login(person.decide(need["authorizationUrl"]).json()["location"]) == "/error#provider-unavailable"
+    instance.double.post("fault", clear=True)
+    assert person.connect(need["authorizationUrl"]).headers["Location"].startswith("/done#o_")
+    assert plugin.token("corp", ["read"], user=person)
