@@ -10,16 +10,18 @@ from .instance import Instance
 _numbers = itertools.count(1)
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 class Person:
     """Signed in by an invitation unless `signed_in` is false; invited here unless an invitation is given."""
 
     def __init__(self, instance: Instance, name: str | None = None, signed_in: bool = True,
-                 invitation: dict | None = None):
+                 invitation: dict | None = None, agent: str = FIREFOX):
         self.instance = instance
         self.name = name or f"Person {next(_numbers)}"
         self.http = instance.session()
+        self.http.headers["User-Agent"] = agent
         self.invitation = invitation or instance.json("invite", self.name)
         self.user_id = self.invitation["userId"]
         if signed_in:
