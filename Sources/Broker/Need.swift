@@ -98,6 +98,9 @@ extension Broker {
         let asked = provider.canonical(request.scopes)
         let wanted =
             asked.isEmpty ? (need.missing.isEmpty ? provider.canonical(provider.defaultScopes) : need.missing) : asked
+        guard wanted.text.utf8.count <= ConnectLink.mostScopeBytes else {
+            return .invalidRequest([MemberError("scopes", "scopes that are together at most 2 KiB, written in full")])
+        }
         let claim = RequestClaim(reason: request.reason, tool: request.tool, account: request.account ?? "")
         let open = try store.write {
             try $0.request(for: caller, person: person, provider: provider.id, scopes: wanted, claim: claim, at: now)

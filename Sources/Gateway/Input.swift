@@ -139,8 +139,8 @@ extension ConnectLink {
         guard let bridge, let provider = try? ProviderID(owner: owner ?? ProviderID.builtInOwner, bridge: bridge) else {
             throw Refusal.invalidRequest([MemberError("bridge", "the name of a provider, and of its owner")])
         }
-        guard scopes.reduce(0, { $0 + $1.utf8.count + 1 }) <= 1024, let set = try? ScopeSet(tokens: scopes) else {
-            throw Refusal.invalidRequest([MemberError("scope", "RFC 6749 scope tokens, together at most 1 KiB")])
+        guard let set = try? ScopeSet(tokens: scopes), set.text.utf8.count <= Self.mostScopeBytes else {
+            throw Refusal.invalidRequest([MemberError("scope", "RFC 6749 scope tokens, together at most 2 KiB")])
         }
         let id = request.map { RequestID(parsing: $0) }
         if case .some(.none) = id { throw Refusal.notFound }

@@ -11,14 +11,11 @@ extension Gateway {
         let now = Instant.now()
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
         let hasJSON = exchange.withParameter("CONTENT_TYPE") { type in
-            let json = "application/json".utf8
-            return type.starts(with: json) && (type.count == json.count || type[json.count] == UInt8(ascii: ";"))
+            Self.begins(type, with: "application/json") && (type.count == 16 || type[16] == UInt8(ascii: ";"))
         }
         guard hasJSON == true else { throw RouteRefusal.unsupportedMediaType }
         let fromHeader = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
-            guard header.starts(with: "Bearer ".utf8) || header.starts(with: "bearer ".utf8) else {
-                throw Refusal.invalidToken
-            }
+            guard Self.begins(header, with: "bearer ") else { throw Refusal.invalidToken }
             let token: Token
             do {
                 token = try Token(parsing: UnsafeRawBufferPointer(rebasing: header.dropFirst(7)))
@@ -32,6 +29,12 @@ extension Gateway {
         else { throw Refusal.invalidToken }
         try requireSameOrigin(exchange)
         return try vend(exchange, with: token, at: now)
+    }
+
+    /// Without regard to case, as schemes and media types are (RFC 9110 §8.3.1, §11.1). `lowercase` has no digit.
+    private static func begins(_ text: UnsafeRawBufferPointer, with lowercase: StaticString) -> Bool {
+        text.count >= lowercase.utf8CodeUnitCount
+            && lowercase.withUTF8Buffer { zip($0, text).allSatisfy { $0 == $1 | 0x20 } }
     }
 
     private func vend(_ exchange: Exchange, with token: borrowing Token, at now: Instant) throws -> Step<Reply> {
