@@ -132,7 +132,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "KeeperTests",
-            dependencies: ["Broker", "Encoding", "Envelope", "Keeper", "OAuth", "Providers", "Secrets", "Vault"],
+            dependencies: [
+                "Broker", "Encoding", "Envelope", "Gateway", "Keeper", "OAuth", "ProviderHTTP", "Providers", "Secrets",
+                "Vault", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: settings),
     ]
 )

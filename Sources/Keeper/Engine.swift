@@ -40,6 +40,7 @@ public final class RefreshEngine {
     static let patience: Int64 = 7_000
     static let pollEvery: Int64 = 5_000
     static let mostClaims = 16
+    static let mostStumbles = 30
 
     let store: Store
     let keys: KeeperKeys
@@ -102,7 +103,7 @@ public final class RefreshEngine {
         let moment = clock()
         var next = isStopping ? Int64.max : pollAt
         for entry in wanted.values { next = min(next, entry.notBefore, entry.since + Self.patience) }
-        if let due = keyring.nextUptime(at: moment) { next = min(next, due) }
+        if !isStopping, let due = keyring.nextUptime(at: moment) { next = min(next, due) }
         if !arrived.isEmpty { next = moment.uptime }
         return max(next, pausedUntil, moment.uptime)
     }
@@ -154,8 +155,8 @@ public final class RefreshEngine {
         let entry = Keyring.Entry(
             key: key, generation: generation, vault: connection.vault, person: connection.person,
             until: moment.uptime + min(seconds, Keyring.longestSeconds) * 1000,
-            // What was made without a plan is planned now.
-            dueAt: state.nextRefreshAt ?? plan(connection))
+            // Under way: planned when it has landed. What was made without a plan is planned now.
+            dueAt: flights[id] != nil ? nil : state.nextRefreshAt ?? plan(connection))
         keyring.hold(entry, of: id, at: moment.uptime)
     }
 
@@ -212,6 +213,8 @@ final class Flight {
     let call: UInt64
     var waiters: [(waiter: RefreshEngine.Waiter, generation: Int64)]
     var outcome: FlightOutcome?
+    /// How often the outcome could not be stored for a reason of its own.
+    var stumbles = 0
 
     var connection: Connection { claim.connection }
 

@@ -19,11 +19,13 @@ extension RefreshEngine {
             let wait = Double(seconds) * 1000 * (1 + 0.1 * random01())
             gates[provider]?.pause(until: moment.uptime + Int64(wait))
         }
-        // Codes that speak of the client, standard (invalid_client, unauthorized_client) or a provider's own.
-        if case .refused(let code) = outcome, code.contains("client") {
+        if case .refused(let code) = outcome, Self.speaksOfClient(code) {
             gates[provider]?.refuseClient(until: moment.uptime + 60_000)
         }
     }
+
+    /// invalid_client and unauthorized_client of RFC 6749 §5.2, and what providers say in their place.
+    private static func speaksOfClient(_ code: String) -> Bool { code.contains("client") }
 
     private static func judge(
         _ result: Result<ProviderReply, TransportFailure>, of flight: Flight, at now: Instant
@@ -71,9 +73,11 @@ extension RefreshEngine {
         case .renewed(let tokens, let receivedAt): return try store(tokens, receivedAt, of: flight, rows)
         case .dead(let code): return try bury(flight, code: code, rows, at: now)
         case .refused(let code):
-            // The provider's gate is closed for all its connections; the row itself waits for nothing, so that a repaired
-            // registration works at once.
-            return try release(flight, code, now, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
+            // Refused for what the client is, the gate is closed for all its connections, and the row itself waits for
+            // nothing, so that a repaired registration works at once. Refused for how this one asks, the row waits.
+            let pause = Self.speaksOfClient(code) ? 0 : Int64(60_000 * (1 + random01()))
+            let retryAt = Instant(milliseconds: now.milliseconds + pause)
+            return try release(flight, code, retryAt, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
         case .notDone(let code):
             let retryAt =
                 flight.claim.wasAmbiguous ? retryAt(inDoubt: flight, at: now) : backoff(flight.claim.failures, at: now)

@@ -49,6 +49,9 @@ extension RefreshEngine {
         } catch let error where error is EnvelopeError || error is SecureHeapError || error is VaultError {
             pausedUntil = clock().uptime + 1_000
             failed(error)
+            flight.stumbles += 1
+            // A row that is damaged stays so; what the provider did is then as unknown as after a crash.
+            if flight.stumbles == Self.mostStumbles { flight.outcome = .unknown(code: "not_storable") }
             return nil
         }
     }
@@ -68,6 +71,8 @@ extension RefreshEngine {
             wanted[id] = nil
             flight.waiters = entry?.waiters ?? []
             flights[id] = flight
+            // Until it has landed.
+            keyring.plan(id, dueAt: nil)
             if clock().uptime - moment.uptime > Self.longestCommit {
                 flight.outcome = .notDone(code: "stalled")
                 arrived.append(id)
@@ -102,10 +107,10 @@ extension RefreshEngine {
         func add(_ id: ConnectionID) {
             if flights[id] == nil, seen.insert(id).inserted { found.append(id) }
         }
-        wanted.filter { $0.value.notBefore <= moment.uptime }.sorted { $0.value.since < $1.value.since }
-            .forEach { add($0.key) }
-        keyring.due(at: moment.wall).forEach(add)
-        if moment.uptime >= pollAt { poll(at: moment).forEach(add) }
+        let waited = wanted.filter { $0.value.notBefore <= moment.uptime }
+        for (id, _) in waited.sorted(by: { $0.value.since < $1.value.since }) { add(id) }
+        for id in keyring.due(at: moment.wall) { add(id) }
+        if moment.uptime >= pollAt { for id in poll(at: moment) { add(id) } }
         return found
     }
 
@@ -117,7 +122,8 @@ extension RefreshEngine {
             let underWay = flights.values.count { $0.connection.provider == provider }
             let rows = try? store.read {
                 try $0.due(
-                    provider, before: moment.wall.adding(seconds: Self.pollEvery / 1000), limit: capacity + underWay + 1)
+                    provider, before: moment.wall.adding(seconds: Self.pollEvery / 1000), limit: capacity + underWay + 1
+                )
             }
             let waiting = (rows ?? []).filter { flights[$0.connection.id] == nil }
             let now = waiting.filter { ($0.nextRefreshAt ?? moment.wall) <= moment.wall }

@@ -94,12 +94,21 @@ public final class Keeper: Sendable {
         let stop = UpkeepStop()
         let care = try startThread { upkeep.value.run(until: stop) }
         discover(every: 30_000)
+        flushAudit()
         turn(engine.value)
         stop.ask()
         pthread_join(care, nil)
         http.stop()
         pthread_join(loop, nil)
         audit.flush()
+    }
+
+    /// A record is on the disk within a second.
+    private func flushAudit() {
+        http.after(milliseconds: 500) { [weak self] in
+            self?.audit.flush()
+            self?.flushAudit()
+        }
     }
 
     /// The engine's thread.

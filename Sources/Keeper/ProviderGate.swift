@@ -21,6 +21,7 @@ struct ProviderGate {
     private var tokens: Double = 0
     private var filledAt: Int64
     private(set) var inFlight = 0
+    var isProbing: Bool { breaker.isProbing }
     private var notBefore: Int64 = .min
     private var clientRefusedUntil: Int64?
     private var breaker = Breaker()

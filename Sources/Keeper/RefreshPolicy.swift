@@ -65,11 +65,11 @@ extension RefreshPolicy {
     /// were made together stay together. Where the old token ends with the refresh, as late as is safe, because whoever
     /// was given it loses it then.
     private func ahead(_ receivedAt: Instant, _ life: Int64, _ jitter: Double) -> Instant {
-        let share = oldAccessDies ? 1 - min(0.15, lead(jitter) / Double(life)) : 0.70 + 0.15 * jitter
+        // Twice the lead, or 0.15 of a short life, and of that between a half and all.
+        let late = min(0.15, Double(refreshBeforeSeconds) * 2000 / Double(life)) * (0.5 + 0.5 * jitter)
+        let share = oldAccessDies ? 1 - late : 0.70 + 0.15 * jitter
         return Instant(milliseconds: receivedAt.milliseconds + Int64(Double(life) * share))
     }
-
-    private func lead(_ jitter: Double) -> Double { Double(refreshBeforeSeconds) * 1000 * (1 + jitter) }
 
     /// A quarter of the idle limit, at most 30 days, spread over a third of that.
     private func keepAlive(receivedAt: Instant, refreshExpiresAt: Instant?, jitter: Double) -> Instant? {

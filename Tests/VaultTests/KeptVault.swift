@@ -22,11 +22,11 @@ final class KeptVault {
         do { try SecureHeap.start(bytes: 1 << 21) } catch { fatalError("no locked memory for tests: \(error)") }
     }()
 
-    init() throws {
+    init(encryptionKey: String? = nil) throws {
         _ = Self.heap
         folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let text = "\(1):\(Base64.encode(Randomness.system.bytes(32)))"
+        let text = encryptionKey ?? Base64.encode(Randomness.system.bytes(32))
         keys = try Array(text.utf8).withUnsafeBytes { try EncryptionKeys(parsing: $0).keeperKeys() }
         let path = "\(folder)/toolshed.db"
         let storeKeys = StoreKeys(keys)
