@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.browsing import Chromium, watch
+from harness.browsing import Chromium, lend_session, watch
 from harness.instance import Instance
 from harness.looking import Camera
 from harness.people import Person, Plugin
@@ -101,6 +101,13 @@ def profiles(chromium):
 def browser(profiles):
     """One such profile."""
     return profiles()
+
+
+@pytest.fixture
+def page(browser, person):
+    """A window of `person`'s browser."""
+    lend_session(browser, person)
+    return browser.new_page()
 
 
 @pytest.fixture(scope="session")

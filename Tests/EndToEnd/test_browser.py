@@ -1,12 +1,12 @@
 """The main job as a person does it: real Chromium, the pages, the double's page, and back."""
 
 import re
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from harness.browsing import lend_session
+from harness.clicking import allow, button, connect, decide, finished, heading
 from harness.people import Person, Plugin
 
 
@@ -25,43 +25,6 @@ def person(instance):
 @pytest.fixture
 def other(instance):
     return Person(instance, "Charles Babbage")
-
-
-@pytest.fixture
-def page(browser, person) -> Page:
-    """A window of `person`'s browser."""
-    lend_session(browser, person)
-    return browser.new_page()
-
-
-def button(page: Page, name: str):
-    return page.get_by_role("button", name=name, exact=True)
-
-
-def heading(page: Page):
-    return page.get_by_role("heading", level=1)
-
-
-def decide(page: Page, name: str = "Approve") -> None:
-    expect(button(page, name)).to_be_enabled()
-    button(page, name).click()
-
-
-def allow(page: Page, account: str = "octo") -> None:
-    """At the provider, and back."""
-    button(page, f"Allow as {account}").click()
-    finished(page)
-
-
-def finished(page: Page) -> None:
-    page.wait_for_url(lambda url: "/done#o_" in url)
-    expect(page.get_by_text("Looking up the result")).to_be_hidden()
-
-
-def connect(page: Page, link: str, account: str = "octo") -> None:
-    page.goto(link)
-    decide(page)
-    allow(page, account)
 
 
 def test_an_invitation_does_nothing_before_the_click_and_leaves_no_trace_in_the_address(profiles, instance, look):
@@ -361,48 +324,3 @@ def press(page: Page, name: str) -> None:
             assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != "none"
             return page.keyboard.press("Enter")
     raise AssertionError(f"the focus never came to {name}")
-
-
-@pytest.mark.parametrize("query, said", {
-    "owner=toolshed&bridge=nothing&scope=x": "Unknown service",
-    "owner=toolshed&bridge=demo&scope=x%00": "This link does not work",
-    "owner=toolshed&bridge=github&scope=repo&request=r_": "This link does not work",
-}.items())
-def test_a_link_that_leads_nowhere_says_what_to_do(query, said, page, look):
-    page.goto(f"/connect?{query}")
-    expect(heading(page)).to_have_text(said)
-    look(page, "consent-" + said.lower().replace(" ", "-"))
-
-
-def test_a_link_that_was_taken_back_is_over(page, person, plugin, look):
-    need = plugin.link("github", ["repo"], user=person)
-    plugin.call("DELETE", f"/api/requests/{need['requestId']}")
-    page.goto(need["authorizationUrl"])
-    expect(heading(page)).to_have_text("This request is over")
-    look(page, "consent-over")
-
-
-def test_every_error_code_has_words_of_its_own(browser, look):
-    page = browser.new_page()
-    page.goto("/error")
-    codes = page.locator(".codes > section[id]").evaluate_all("sections => sections.map(section => section.id)")
-    assert len(codes) > 10
-    for code in [*codes, "constructor", "<b>"]:
-        page.evaluate("code => { location.hash = code; }", code)
-        expect(page.locator(".codes > section:visible")).to_have_count(1)
-        shown = page.locator(".codes > section:visible")
-        assert (shown.get_attribute("id") or "general") == (code if code in codes else "general")
-        assert "stored" in shown.inner_text() or "nothing was done" in shown.inner_text()
-    look(page, "error")
-    page.goto("/nothing-here")
-    expect(heading(page)).to_have_text("There is nothing here")
-    look(page, "error-404")
-
-
-def test_the_front_page(browser, look):
-    page = browser.new_page()
-    page.goto("/")
-    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
-    page.get_by_text("What it does not protect").click()
-    look(page, "index")
-    assert urlsplit(page.url).path == "/"

@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.browsing import lend_session
 from harness.people import Bearer, Person, Plugin
 from harness.waiting import until
 
@@ -16,12 +15,6 @@ IPHONE = ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/60
 @pytest.fixture
 def person(instance):
     return Person(instance, "Ada Lovelace")
-
-
-@pytest.fixture
-def page(browser, person, double) -> Page:
-    lend_session(browser, person)
-    return browser.new_page()
 
 
 def part(page: Page, name: str):
