@@ -1,5 +1,7 @@
 """The keeper through the whole service: lost answers, providers that are down, its own end, another ENCRYPTION_KEY."""
 
+import base64
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.people import Person, Plugin
@@ -56,3 +58,59 @@ def test_a_keeper_that_is_killed_in_the_middle_is_replaced_and_loses_nothing(fre
     until(lambda: set(instance.children("keep")) - set(before), "another keeper")
     until(lambda: plugin.vend("google", ["calendar"], user=person).status_code == 200, "a token")
     assert status(person) == "active"
+
+
+def in_background(person, instance, double, seconds=4):
+    """A connection whose token ends soon, which the service may renew while nobody is there."""
+    double.set("google", expires_in=seconds)
+    person.connect({"owner": "toolshed", "bridge": "google", "scope": "calendar"})
+    mine = next(connection["id"] for connection in person.connections() if connection["provider"] == "google")
+    changed = person.call("PATCH", f"/api/connections/{mine}", {"backgroundRefresh": True})
+    assert changed.status_code in (200, 204), changed.text
+    assert person.post("/api/vault/lock").status_code == 204
+
+
+def renewed_by_itself(double) -> bool:
+    before = double.count("google", "refresh")
+    return until(lambda: double.count("google", "refresh") > before, "a renewal that nobody asked for")
+
+
+def test_with_background_refresh_on_tokens_are_renewed_while_nobody_is_there_by_any_keeper(fresh):
+    instance = fresh().start()
+    person, double = Person(instance), instance.double
+    in_background(person, instance, double)
+    assert renewed_by_itself(double)
+    for pid in instance.children("keep"):
+        instance.kill(pid)
+    assert renewed_by_itself(double)
+
+
+def with_keys(instance, value):
+    instance.stop()
+    file = instance.dir / "etc/environment"
+    lines = [f"ENCRYPTION_KEY={value}" if line.startswith("ENCRYPTION_KEY=") else line
+             for line in file.read_text().splitlines()]
+    file.write_text("\n".join(lines) + "\n")
+    return instance.start()
+
+
+def test_after_rotate_key_the_old_key_is_needed_for_nothing(fresh):
+    instance = fresh().start()
+    person, plugin, double = Person(instance), Plugin(instance), instance.double
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    key = person.api_key()
+    in_background(person, instance, double)
+    lines = (instance.dir / "etc/environment").read_text().splitlines()
+    old = next(line for line in lines if line.startswith("ENCRYPTION_KEY=")).partition("=")[2]
+    new = base64.b64encode(secrets.token_bytes(32)).decode()
+
+    with_keys(instance, f"2:{new},1:{old}")
+    done = instance.json("rotate-key")
+    assert done["failed"] == 0 and done["rekeyed"] == 1 and done["resealed"] > 0 and done["retagged"] > 0
+    assert instance.json("rotate-key") == {"failed": 0, "rekeyed": 0, "resealed": 0, "retagged": 0}
+
+    with_keys(instance, f"2:{new}")
+    assert plugin.token("github", ["repo"], user=person)["accessToken"]
+    assert key.token("github", ["repo"])["accessToken"]
+    assert all(connection["account"] for connection in person.connections())
+    assert renewed_by_itself(double)
