@@ -55,7 +55,8 @@ public final class Pool<Resumption: Sendable>: Sendable {
         timer = try PoolError.check(
             "timerfd_create",
             timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC | TFD_NONBLOCK)))
-        connections = Connections(capacity: limits.connections + 256)
+        // By descriptor number: whatever else the process has open takes numbers too.
+        connections = Connections(capacity: limits.connections + 4096)
         let flags = fcntl(listener, F_GETFL)
         _ = try PoolError.check("fcntl", fcntl(listener, F_SETFL, flags | O_NONBLOCK))
         try register(wake, EPOLLIN.rawValue | EPOLLET.rawValue)
