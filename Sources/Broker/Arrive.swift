@@ -54,8 +54,23 @@ extension Broker {
     func share(_ id: ConnectionID, _ exchange: Exchange, _ rows: Rows, at now: Instant) throws {
         guard case .open(let vault) = exchange.destination, let connection = try rows.connection(id) else { return }
         let key = try rows.openKey(of: connection, with: vault)
-        for plugin in exchange.flow.plugins where try rows.plugin(plugin) != nil {
-            try rows.approve(plugin, for: connection, key: key, scopes: exchange.flow.shown, at: now)
+        try approve(exchange.flow, for: connection, key: key, rows, at: now)
+    }
+
+    /// What the person let in for what the page showed. A token that came back with more is for nobody until they have
+    /// seen it: such a plugin gets no key.
+    func approve(
+        _ flow: AuthorizationSession, for connection: Connection, key: borrowing Key<ConnectionRole>, _ rows: Rows,
+        at now: Instant
+    ) throws {
+        let provider = try provider(flow.provider)
+        let covered = provider.missing(from: flow.shown, for: connection.scopes).isEmpty
+        for plugin in flow.plugins where try rows.plugin(plugin) != nil {
+            if covered {
+                try rows.approve(plugin, for: connection, key: key, scopes: flow.shown, at: now)
+            } else {
+                try rows.noteOutgrown(plugin, for: connection, scopes: flow.shown, at: now)
+            }
         }
     }
 
@@ -69,6 +84,17 @@ extension Broker {
     private func place(_ exchange: Exchange, existing: Connection?, account: AccountIdentity?) throws -> Placement {
         let siblings = try store.read {
             try $0.connections(in: exchange.flow.vault, provider: exchange.provider.id)
+        }
+        if let named = exchange.flow.namedAccount {
+            let vault = exchange.vault
+            let isNamed =
+                try account.map { account in
+                    try store.read { rows in
+                        try rows.namedAccountTag(
+                            provider: exchange.provider.id, name: account.label.withoutControls, in: vault)
+                    }
+                } == named
+            guard isNamed else { return Placement(replaces: nil, isUnused: true) }
         }
         guard let account else {
             // The provider does not say whose it is: a reconnection stays what it was.

@@ -10,6 +10,9 @@ public struct Arrival: Sendable {
     public let location: String
     /// The transaction cookie to drop.
     public let endsCookie: String?
+
+    /// Something broke here; nothing is known to say more.
+    public static let failed = Arrival(location: Broker.errorPage("failed"), endsCookie: nil)
 }
 
 extension Broker {
@@ -32,7 +35,8 @@ extension Broker {
             .done(Arrival(location: Self.errorPage(code), endsCookie: cookieName))
         }
         guard let flow = try store.read({ try $0.authorization(state: response.state) }) else {
-            return refuse("invalid-link")
+            // A flow ends with the session that began it.
+            return refuse(session == nil && cookies[cookieName] != nil ? "session-ended" : "invalid-link")
         }
         // A second delivery shows how the first one ended and exchanges nothing.
         if flow.isConsumed {
@@ -42,7 +46,7 @@ extension Broker {
             return .done(Arrival(location: Self.donePage(outcome), endsCookie: cookieName))
         }
         guard flow.expiresAt > now else { return refuse("expired") }
-        var outcome = Outcome(
+        let outcome = Outcome(
             id: random.id(), person: flow.person, provider: flow.provider, status: .working, request: flow.request,
             requester: try requesterName(of: flow), scopes: flow.asked, missing: .empty)
         let first = try store.write { rows in
@@ -53,32 +57,69 @@ extension Broker {
         guard first else { return refuse("already-used") }
 
         guard let cookie = cookies[cookieName].flatMap({ Base64URL.decode($0) }), sha256(cookie) == flow.cookieHash,
-            let session, session.id == flow.slot, session.person == flow.person
+            session == nil || (session?.id == flow.slot && session?.person == flow.person)
         else {
-            try end(&outcome, flow, failed: "wrong-browser", at: now)
+            try end(outcome, flow, failed: "wrong-browser", at: now)
             return refuse("wrong-browser")
         }
+        guard let session else {
+            try end(outcome, flow, failed: "session-ended", at: now)
+            return refuse("session-ended")
+        }
         let done = Arrival(location: Self.donePage(outcome.id), endsCookie: cookieName)
-        guard flow.provider == id,
-            (try? response.checkIssuer(expected: provider.issuer, required: provider.authorize.requiresIssuer)) != nil
-        else {
-            try end(&outcome, flow, failed: "wrong-issuer", at: now)
+        guard flow.provider == id else {
+            try end(outcome, flow, failed: "wrong-issuer", at: now)
             return .done(done)
+        }
+        let failed: @Sendable (Broker, any Error) throws -> Arrival = { broker, error in
+            let isUnavailable = if case Refusal.providerUnavailable = error { true } else { false }
+            try broker.end(
+                outcome, flow, failed: isUnavailable ? "provider-unavailable" : "failed", at: Instant.now())
+            return done
+        }
+        do {
+            // The provider's own metadata says whether it names itself in the answer (RFC 9207).
+            return try resolved(provider, at: now).then(self) { broker, provider in
+                try broker.answered(
+                    response,
+                    Exchange(flow: flow, provider: provider, outcome: outcome, vault: session.vault, done: done),
+                    at: Instant.now())
+            }.otherwise(failed)
+        } catch {
+            return .done(try failed(self, error))
+        }
+    }
+
+    private func answered(
+        _ response: AuthorizationResponse, _ exchange: Exchange, at now: Instant
+    ) throws -> Step<Arrival> {
+        let (flow, provider) = (exchange.flow, exchange.provider)
+        do {
+            try response.checkIssuer(expected: provider.issuer, required: provider.authorize.requiresIssuer)
+        } catch {
+            try end(exchange.outcome, flow, failed: "wrong-issuer", at: now)
+            return .done(exchange.done)
         }
         switch response.outcome {
         case .error(let code, _):
-            let isDenied = provider.authorizationErrorClass(code) == .denied
-            try end(&outcome, flow, failed: isDenied ? "denied" : "provider-refused", at: now)
-            return .done(done)
+            try end(exchange.outcome, flow, failed: Self.message(for: provider.authorizationErrorClass(code)), at: now)
+            return .done(exchange.done)
         case .code(let code):
             let verifier = try store.read { try $0.verifier(of: flow, state: response.state) }
-            let started = outcome
-            return try resolved(provider, at: now).then(self) { _, provider in
-                let call = try provider.codeExchange(code: code, verifier: verifier, redirectURI: flow.redirectURI)
-                let exchange = Exchange(
-                    flow: flow, provider: provider, outcome: started, vault: session.vault, done: done)
-                return .send(call) { try $0.exchanged(exchange, $1) }
-            }
+            let call = try provider.codeExchange(code: code, verifier: verifier, redirectURI: flow.redirectURI)
+            return .send(call) { try $0.exchanged(exchange, $1) }
+        }
+    }
+
+    /// A code of the closed list for which the done page has words (nginx/site/words.js).
+    private static func message(for errorClass: ErrorClass) -> String {
+        switch errorClass {
+        case .denied: "denied"
+        case .config: "misconfigured"
+        case .admin: "admin-needed"
+        case .userAction: "action-at-provider"
+        case .transient: "provider-unavailable"
+        case .reauthorize, .replay: "expired"
         }
     }
 
@@ -97,27 +138,25 @@ extension Broker {
     private func exchanged(
         _ exchange: Exchange, _ result: Result<ProviderReply, TransportFailure>
     ) throws -> Step<Arrival> {
-        var outcome = exchange.outcome
         let now = Instant.now()
-        guard case .success(let reply) = result else {
-            try end(&outcome, exchange.flow, failed: "provider-unavailable", at: now)
+        let reply: ProviderReply
+        switch result {
+        case .success(let answer): reply = answer
+        case .failure(let failure):
+            // A token endpoint that sends us elsewhere is not the one that was meant.
+            let isElsewhere = if case .redirected = failure { true } else { false }
+            let message = isElsewhere ? "misconfigured" : "provider-unavailable"
+            try end(exchange.outcome, exchange.flow, failed: message, at: now)
             return .done(exchange.done)
         }
-        switch exchange.provider.parseTokens(reply, requested: exchange.flow.sent, at: now) {
+        switch exchange.provider.parseTokens(
+            reply, for: .authorizationCode, requested: exchange.flow.sent, at: now)
+        {
         case .tokens(let tokens): return try identify(exchange, tokens, attempt: 0)
         case .refused(_, let errorClass):
-            let message: String =
-                switch errorClass {
-                case .denied: "denied"
-                case .config: "misconfigured"
-                case .admin: "admin-needed"
-                case .userAction: "action-at-provider"
-                case .transient: "provider-unavailable"
-                case .reauthorize, .replay: "expired"
-                }
-            try end(&outcome, exchange.flow, failed: message, at: now)
+            try end(exchange.outcome, exchange.flow, failed: Self.message(for: errorClass), at: now)
         case .unknown:
-            try end(&outcome, exchange.flow, failed: "provider-unavailable", at: now)
+            try end(exchange.outcome, exchange.flow, failed: "provider-unavailable", at: now)
         }
         return .done(exchange.done)
     }
@@ -139,11 +178,12 @@ extension Broker {
     }
 
     func end(
-        _ outcome: inout Outcome, _ flow: AuthorizationSession, failed message: String, at now: Instant
+        _ outcome: Outcome, _ flow: AuthorizationSession, failed message: String, at now: Instant
     ) throws {
-        outcome.status = .failed
-        outcome.message = message
-        let ended = outcome
+        var changed = outcome
+        changed.status = .failed
+        changed.message = message
+        let ended = changed
         try store.write { rows in
             try rows.store(ended, at: now)
             // The person may try again from the same link while it is open; only a no at the provider ends it.

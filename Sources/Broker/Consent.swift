@@ -7,6 +7,9 @@ import Vault
 
 /// What `/connect` was opened with. Nothing in it permits anything.
 public struct ConnectLink: Sendable {
+    /// The most that scopes may take in a link, each with its separator (C-CON-2).
+    public static let scopeBytes = 1024
+
     public let provider: ProviderID
     public let scopes: ScopeSet
     public let request: RequestID?
@@ -83,6 +86,8 @@ struct Consent {
     let requestID: RequestID?
     /// The connection that would grow, be reconnected or be shared.
     let existing: Connection?
+    /// The account that the caller named and nobody has connected yet.
+    let namedAccount: String?
     let destination: VaultID
     let asked: ScopeSet
     /// All that the resulting token was said to carry.
@@ -143,7 +148,9 @@ extension Broker {
             needsProvider: needsProvider, expiresIn: request.map { max(0, now.seconds(until: $0.expiresAt)) })
         return Consent(
             document: document, provider: provider, request: request, requestID: link.request,
-            existing: existing?.connection, destination: destination, asked: asked, shown: shown.union(asked))
+            existing: existing?.connection,
+            namedAccount: existing == nil ? claim.flatMap { $0.account.isEmpty ? nil : $0.account } : nil,
+            destination: destination, asked: asked, shown: shown.union(asked))
     }
 
     /// The link's own words must be the request's, and the person it was made for must be the one who opens it.

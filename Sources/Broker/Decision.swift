@@ -67,9 +67,9 @@ extension Broker {
         try store.write { rows in
             if let request = consent.request {
                 _ = try rows.end(request.idHash, as: .declined)
-                // Nothing missing means the plugin itself was refused, not a scope of the token.
+                // Nothing missing means the plugin itself was refused, with all that the token carries.
                 try rows.decline(
-                    refused.isEmpty ? consent.asked : refused, caller: request.caller, person: session.person,
+                    refused.isEmpty ? consent.shown : refused, caller: request.caller, person: session.person,
                     provider: consent.provider.id, until: now.adding(seconds: 86_400))
             }
             try rows.store(outcome, at: now)
@@ -108,10 +108,15 @@ extension Broker {
         _ consent: Consent, plugins: [PluginID], session: OpenSlot, at now: Instant
     ) throws -> String {
         let granted = consent.existing?.scopes ?? .empty
+        let named = try store.read { rows in
+            try consent.namedAccount.map {
+                try rows.namedAccountTag(provider: consent.provider.id, name: $0, in: session.vault)
+            }
+        }
         let approved = ApprovedConsent(
             provider: consent.provider.id, vault: consent.destination, asked: consent.asked, shown: consent.shown,
             sent: consent.provider.requestScopes(asked: consent.asked, granted: granted), extends: consent.existing?.id,
-            request: consent.request?.idHash, plugins: plugins)
+            request: consent.request?.idHash, plugins: plugins, namedAccount: named)
         try record(
             AuditRecord(
                 .consented, person: session.person, provider: consent.provider.id.json,
@@ -135,5 +140,5 @@ extension Broker {
     }
 
     static func donePage(_ outcome: OutcomeID) -> String { "/done#\(outcome.text)" }
-    static func errorPage(_ code: String) -> String { "/error#\(code)" }
+    public static func errorPage(_ code: String) -> String { "/error#\(code)" }
 }

@@ -25,8 +25,7 @@ extension Broker {
         }
         let asked = provider.canonical(scopes.isEmpty ? provider.defaultScopes : scopes)
         let consentPage = Departure(location: connectURL(provider: id, scopes: asked, request: nil), cookie: nil)
-        guard let approval else { return .done(consentPage) }
-        guard let session else { throw Refusal.notSignedIn }
+        guard let approval, let session else { return .done(consentPage) }
         let approved = try store.write { try $0.useApproval(approval, slot: session.id, at: now) }
         guard let approved, approved.provider == id, approved.asked == asked else { return .done(consentPage) }
         return try reached(provider, at: now).then(self) { broker, known in

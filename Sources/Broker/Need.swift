@@ -98,8 +98,8 @@ extension Broker {
         let asked = provider.canonical(request.scopes)
         let wanted =
             asked.isEmpty ? (need.missing.isEmpty ? provider.canonical(provider.defaultScopes) : need.missing) : asked
-        guard wanted.text.utf8.count <= ConnectLink.mostScopeBytes else {
-            return .invalidRequest([MemberError("scopes", "scopes that are together at most 2 KiB, written in full")])
+        guard wanted.text.utf8.count < ConnectLink.scopeBytes else {
+            return .invalidRequest([MemberError("scopes", "scope tokens that fit into a link: together at most 1 KiB")])
         }
         let claim = RequestClaim(reason: request.reason, tool: request.tool, account: request.account ?? "")
         let open = try store.write {

@@ -48,9 +48,7 @@ extension Broker {
                     let row = try rows.connection(connection)
                 {
                     let key = try rows.openKey(of: row, with: session.vault)
-                    for plugin in flow.plugins where try rows.plugin(plugin) != nil {
-                        try rows.approve(plugin, for: row, key: key, scopes: flow.shown, at: now)
-                    }
+                    try approve(flow, for: row, key: key, rows, at: now)
                 }
                 if let request = outcome.request { _ = try rows.end(request, as: .completed) }
                 try rows.store(kept, at: now)

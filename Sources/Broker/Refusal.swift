@@ -45,6 +45,12 @@ public struct MemberError: Sendable, Equatable {
     public let expected: String
 
     public init(_ member: String, _ expected: String) { (self.member, self.expected) = (member, expected) }
+
+    /// A member that is none of ours, as far as its name can be repeated.
+    public static func unknown(_ name: String) -> MemberError {
+        let shown = name.isEmpty ? "an empty name" : name.count <= 64 ? name.withoutControls : "a long name"
+        return MemberError(shown, "no member of this name")
+    }
 }
 
 /// A person must act: why, and where.

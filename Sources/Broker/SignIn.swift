@@ -1,7 +1,9 @@
 import Encoding
 import Envelope
 import OAuth
+import Providers
 import Secrets
+import Settings
 import Vault
 
 /// A browser that is somebody now.
@@ -96,18 +98,21 @@ extension Broker {
     }
 
     public func removeHolder(_ id: SlotID, kinds: [HolderKind], session: OpenSlot, at now: Instant) throws {
-        try record(AuditRecord(.keyRemoved, person: session.person, caller: id.text), at: now)
-        guard try store.write({ try $0.removeSlot(id, of: session.person, kinds: kinds) }) else {
-            throw Refusal.notFound
+        try store.write { rows in
+            guard try rows.removeSlot(id, of: session.person, kinds: kinds) else { throw Refusal.notFound }
+            try record(AuditRecord(.keyRemoved, person: session.person, caller: id.text), at: now)
         }
     }
 
     /// A person's own plugin: it may ask them only.
     public func makePlugin(name: String, session: OpenSlot, at now: Instant) throws -> (id: PluginID, key: SecretText) {
         try requireFresh(session, at: now)
+        // What the consent page says in its own voice.
+        let reserved =
+            catalogue.providers.values.flatMap { [$0.name, $0.id.bridge] } + ["Toolshed", "Operator", settings.host]
         do {
             return try store.write { rows in
-                let made = try rows.addPlugin(name: name, owner: session.person, at: now)
+                let made = try rows.addPlugin(name: name, owner: session.person, reserved: reserved, at: now)
                 try record(
                     AuditRecord(.keyMade, person: session.person, caller: made.id.text, callerKind: "plugin"), at: now)
                 return (made.id, made.secret)

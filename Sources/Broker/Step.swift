@@ -22,6 +22,25 @@ public enum Step<Answer> {
             .refresh(connection, generation: generation) { try next($0, $1).then($0, body) }
         }
     }
+
+    /// Answers even where something throws, at once or after the network.
+    public func otherwise(_ body: @escaping @Sendable (Broker, any Error) throws -> Answer) -> Step<Answer> {
+        func guarded<Reply>(_ next: @escaping Next<Reply>) -> Next<Reply> {
+            { broker, reply in
+                do {
+                    return try next(broker, reply).otherwise(body)
+                } catch {
+                    return .done(try body(broker, error))
+                }
+            }
+        }
+        return switch self {
+        case .done: self
+        case .send(let call, let next): .send(call, then: guarded(next))
+        case .refresh(let connection, let generation, let next):
+            .refresh(connection, generation: generation, then: guarded(next))
+        }
+    }
 }
 
 /// What the keeper says about a refresh. Never a key, never a token.

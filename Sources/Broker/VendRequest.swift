@@ -53,7 +53,7 @@ public struct VendRequest: Sendable {
                     return
                 }
                 guard let member = Member(rawValue: name) else {
-                    wrong.append(MemberError(name.count <= 64 ? name : "a long name", "no member of this name"))
+                    wrong.append(.unknown(name))
                     return
                 }
                 guard try value.fits(member == .scopes ? .array : member == .minTTL ? .number : .string) else {
@@ -76,7 +76,8 @@ public struct VendRequest: Sendable {
                     do { scopes = try ScopeSet(tokens: names) } catch { fits = false }
                 case .account:
                     account = try value.string()
-                    fits = (1...256).contains(account?.count ?? 0)
+                    // No name of ours has a control character.
+                    fits = (1...256).contains(account?.count ?? 0) && account == account?.withoutControls
                 case .minTTL:
                     minTTL = (try? value.integer()) ?? -1
                     fits = (0...3600).contains(minTTL)
@@ -106,13 +107,15 @@ extension JSONReader {
 }
 
 extension String {
-    /// Text of a caller that a person will read: no control characters and no bidirectional overrides that could make
-    /// it read differently from what it is.
+    /// Text of a caller that a person will read: no control characters, no direction marks and nothing invisible that
+    /// could make it read differently from what it is. Joiners stay: Persian and emoji need them.
     public var withoutControls: String {
         let unwanted: (Unicode.Scalar) -> Bool = { scalar in
-            scalar.properties.generalCategory == .control
-                || (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
-                || scalar.value == 0x200E || scalar.value == 0x200F || scalar.value == 0x061C
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator: true
+            case .format: scalar.value != 0x200C && scalar.value != 0x200D
+            default: false
+            }
         }
         guard unicodeScalars.contains(where: unwanted) else { return self }
         return String(String.UnicodeScalarView(unicodeScalars.filter { !unwanted($0) }))

@@ -25,13 +25,20 @@ extension Gateway {
     func callback(_ exchange: Exchange, _ provider: ProviderID, _ now: Instant) throws -> Step<Reply> {
         let query = String(decoding: exchange.query, as: UTF8.self)
         // Some browsers hold cookies back on the way back from elsewhere: one visit from ourselves brings them (W-COOK-3).
-        if exchange.parameter("HTTP_COOKIE") == nil, !query.hasSuffix("&b=1") {
-            return .done(bounce(exchange.path + "?" + query + "&b=1"))
+        if exchange.parameter("HTTP_COOKIE") == nil {
+            guard query.hasSuffix("&b=1") else { return .done(bounce(exchange.path + "?" + query + "&b=1")) }
+            return .done(.seeOther(Broker.errorPage("cookies-blocked")))
         }
-        let session = try browser(exchange, at: now)
         let received = query.hasSuffix("&b=1") ? String(query.dropLast(4)) : query
-        let arrival = try broker.callback(
-            provider, query: received, cookies: cookies(exchange), session: session, at: now)
+        let arrival: Step<Arrival>
+        do {
+            arrival = try broker.callback(
+                provider, query: received, cookies: cookies(exchange), session: browser(exchange, at: now), at: now
+            ).otherwise { _, _ in .failed }
+        } catch {
+            // A person is looking at this, with a code in the address bar: always on to a page without a query.
+            arrival = .done(.failed)
+        }
         return try arrival.then(broker) { _, arrival in
             let cookie = arrival.endsCookie.map {
                 [("Set-Cookie", "\($0)=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")]

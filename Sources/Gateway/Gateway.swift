@@ -63,7 +63,8 @@ public final class Gateway {
             case .send(let call, let next):
                 let late: Resumption = { try next($0, .failure(.lost("deadline"))) }
                 guard let ticket = pool.setAside(exchange, otherwise: late) else {
-                    throw Refusal.providerUnavailable(retryAfter: 2)
+                    // Too many wait, or this one has waited its time: the flow itself knows how to end well.
+                    return run(exchange) { try next(broker, .failure(.notSent("no room to wait"))) }
                 }
                 network.send(call) { [pool] result in _ = pool.resume(ticket) { try next($0, result) } }
                 return .setAside

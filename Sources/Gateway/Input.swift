@@ -21,14 +21,11 @@ struct Members {
     /// members are errors (api.md "Vending").
     init(parsing exchange: Exchange, known: Set<String>, numbers: Set<String> = []) throws {
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
-        let type = exchange.parameter("CONTENT_TYPE") ?? ""
-        guard type.split(separator: ";").first?.lowercased() == "application/json" else {
-            throw RouteRefusal.unsupportedMediaType
-        }
+        guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
         do {
             try JSONReader.object(exchange.withBody { [UInt8]($0) }) { (name, reader) throws(JSONError) in
                 guard known.contains(name) else {
-                    errors.append(MemberError(name.count <= 64 ? name : "a long name", "no member of this name"))
+                    errors.append(.unknown(name))
                     return
                 }
                 guard values[name] == nil else {
@@ -83,6 +80,15 @@ struct Members {
         }
     }
 
+    /// What people will call something: visible, at most 80 characters.
+    func name(_ name: String) throws -> String {
+        let text = try self.text(name, limit: 80).withoutControls
+        guard text.contains(where: { !$0.isWhitespace && $0 != "\u{200C}" && $0 != "\u{200D}" }) else {
+            throw Refusal.invalidRequest([MemberError(name, "a string of 1 to 80 visible characters")])
+        }
+        return text
+    }
+
     func texts(_ name: String) throws -> [String] {
         switch values[name] {
         case nil, .null: return []
@@ -107,6 +113,20 @@ struct Members {
             throw Refusal.invalidRequest([MemberError(name, choices)])
         }
         return choice
+    }
+}
+
+extension Exchange {
+    /// Whether the body is said to be JSON: that media type in any case, with or without parameters (RFC 9110 §8.3.1).
+    var hasJSON: Bool {
+        withParameter("CONTENT_TYPE") { type in
+            let name = "application/json".utf8
+            guard type.count >= name.count, zip(type, name).allSatisfy({ $0 == $1 || $0 | 0x20 == $1 }) else {
+                return false
+            }
+            let next = type.dropFirst(name.count).first
+            return next == nil || next == UInt8(ascii: ";") || next == UInt8(ascii: " ")
+        } ?? false
     }
 }
 
@@ -139,8 +159,9 @@ extension ConnectLink {
         guard let bridge, let provider = try? ProviderID(owner: owner ?? ProviderID.builtInOwner, bridge: bridge) else {
             throw Refusal.invalidRequest([MemberError("bridge", "the name of a provider, and of its owner")])
         }
-        guard let set = try? ScopeSet(tokens: scopes), set.text.utf8.count <= Self.mostScopeBytes else {
-            throw Refusal.invalidRequest([MemberError("scope", "RFC 6749 scope tokens, together at most 2 KiB")])
+        guard scopes.reduce(0, { $0 + $1.utf8.count + 1 }) <= Self.scopeBytes, let set = try? ScopeSet(tokens: scopes)
+        else {
+            throw Refusal.invalidRequest([MemberError("scope", "RFC 6749 scope tokens, together at most 1 KiB")])
         }
         let id = request.map { RequestID(parsing: $0) }
         if case .some(.none) = id { throw Refusal.notFound }

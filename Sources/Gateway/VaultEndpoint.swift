@@ -58,10 +58,12 @@ extension Gateway {
     func change(_ exchange: Exchange, _ id: ConnectionID, _ now: Instant) throws -> Step<Reply> {
         let session = try person(deciding: exchange, at: now)
         let members = try Members(parsing: exchange, known: ["backgroundRefresh", "default"])
+        // Everything is read before anything is changed.
         let (background, isDefault) = (try members.flag("backgroundRefresh"), try members.flag("default"))
         guard background != nil || isDefault != nil else {
-            throw Refusal.invalidRequest([MemberError("body", "backgroundRefresh, default or both")])
+            throw Refusal.invalidRequest([MemberError("body", "backgroundRefresh or default")])
         }
+        guard try broker.store.read({ try $0.connection(id) })?.person == session.person else { throw Refusal.notFound }
         if let background { try broker.setBackground(background, of: id, session: session, at: now) }
         if let isDefault {
             guard try broker.store.write({ try $0.setDefault(isDefault, id, of: session.person) }) else {

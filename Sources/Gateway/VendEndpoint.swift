@@ -10,10 +10,7 @@ extension Gateway {
     func vend(_ exchange: Exchange) throws -> Step<Reply> {
         let now = Instant.now()
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
-        let hasJSON = exchange.withParameter("CONTENT_TYPE") { type in
-            Self.begins(type, with: "application/json") && (type.count == 16 || type[16] == UInt8(ascii: ";"))
-        }
-        guard hasJSON == true else { throw RouteRefusal.unsupportedMediaType }
+        guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
         let fromHeader = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
             guard Self.begins(header, with: "bearer ") else { throw Refusal.invalidToken }
             let token: Token

@@ -65,6 +65,24 @@ extension Rows {
             ])
     }
 
+    /// Approved for these scopes, but the token carries more: on record, without a key.
+    public func noteOutgrown(
+        _ plugin: PluginID, for connection: Connection, scopes: ScopeSet, at now: Instant
+    ) throws {
+        let id: ID<ApprovalKind> = random.id()
+        _ = try changed(
+            """
+            INSERT INTO approval (id, connection, plugin, person, provider, scopes, status, created_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, 'outgrown', ?)
+            ON CONFLICT (connection, plugin) DO UPDATE SET scopes = excluded.scopes, status = 'outgrown',
+                connection_key = NULL, connection_key_form = NULL, created_at_ms = excluded.created_at_ms
+            """,
+            [
+                id.blob, connection.id.blob, plugin.blob, connection.person.blob, connection.provider.json, scopes.text,
+                now.milliseconds,
+            ])
+    }
+
     /// Ends what a plugin may use of one person. The connection key it has seen must be replaced: the ids of the
     /// connections that need it are returned, and stay marked until that is done.
     public func withdraw(_ plugin: PluginID, of person: PersonID) throws -> [ConnectionID] {

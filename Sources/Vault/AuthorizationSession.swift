@@ -24,6 +24,8 @@ public struct AuthorizationSession: Sendable {
     public let request: [UInt8]?
     public let plugins: [PluginID]
     public let redirectURI: String
+    /// The account that the request named, if it named one, as `namedAccountTag` of the approving session's vault.
+    public let namedAccount: [UInt8]?
     public let outcome: OutcomeID?
     public let isConsumed: Bool
     public let expiresAt: Instant
@@ -46,6 +48,7 @@ public struct AuthorizationSession: Sendable {
             PluginID(bytes: ids[$0..<min($0 + 16, ids.count)])
         }
         redirectURI = row.text("redirect_uri")
+        namedAccount = row.optionalBytes("named_account")
         outcome = row.optionalID("outcome")
         isConsumed = row.optionalInstant("consumed_at_ms") != nil
         expiresAt = row.instant("expires_at_ms")
@@ -63,11 +66,13 @@ public struct ApprovedConsent: Sendable {
     public var extends: ConnectionID?
     public var request: [UInt8]?
     public var plugins: [PluginID]
+    public var namedAccount: [UInt8]?
 
     public init(
         provider: ProviderID, vault: VaultID, asked: ScopeSet, shown: ScopeSet, sent: ScopeSet,
-        extends: ConnectionID?, request: [UInt8]?, plugins: [PluginID]
+        extends: ConnectionID?, request: [UInt8]?, plugins: [PluginID], namedAccount: [UInt8]?
     ) {
+        self.namedAccount = namedAccount
         (self.provider, self.vault, self.asked, self.shown) = (provider, vault, asked, shown)
         (self.sent, self.extends, self.request, self.plugins) = (sent, extends, request, plugins)
     }
@@ -78,20 +83,22 @@ public struct ApprovedConsent: Sendable {
             [
                 provider.json, vault.text, asked.text, shown.text, sent.text, extends?.text ?? "",
                 Hex.encode(request ?? []), plugins.map(\.text).joined(separator: " "),
+                Hex.encode(namedAccount ?? []),
             ].joined(separator: "\n").utf8)
     }
 
     init(decoding bytes: [UInt8]) throws {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .map(String.init)
-        guard lines.count == 8, let provider = try? ProviderID(parsing: lines[0]),
+        guard lines.count == 9, let provider = try? ProviderID(parsing: lines[0]),
             let vault = VaultID(parsing: lines[1])
         else { throw VaultError.damaged("approval") }
         self.init(
             provider: provider, vault: vault, asked: ScopeSet(stored: lines[2]), shown: ScopeSet(stored: lines[3]),
             sent: ScopeSet(stored: lines[4]), extends: ConnectionID(parsing: lines[5]),
             request: lines[6].isEmpty ? nil : Hex.decode(lines[6]),
-            plugins: lines[7].split(separator: " ").compactMap { PluginID(parsing: String($0)) })
+            plugins: lines[7].split(separator: " ").compactMap { PluginID(parsing: String($0)) },
+            namedAccount: lines[8].isEmpty ? nil : Hex.decode(lines[8]))
     }
 }
 
@@ -149,13 +156,14 @@ extension Rows {
         _ = try changed(
             """
             INSERT INTO authorization (state_hash, cookie_hash, slot, person, vault, provider, scopes_asked, scopes_shown,
-                scopes_sent, extends, request, plugins, verifier, redirect_uri, expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                scopes_sent, extends, request, plugins, named_account, verifier, redirect_uri, expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 stateHash.blob, sha256(cookie).blob, session.id.blob, session.person.blob, consent.vault.blob,
                 consent.provider.json, consent.asked.text, consent.shown.text, consent.sent.text, consent.extends?.blob,
-                consent.request?.blob, consent.plugins.flatMap(\.bytes).blob, sealedVerifier?.blob, redirectURI,
+                consent.request?.blob, consent.plugins.flatMap(\.bytes).blob, consent.namedAccount?.blob,
+                sealedVerifier?.blob, redirectURI,
                 now.adding(seconds: 600).milliseconds,
             ])
         return (Base64URL.encode(state), Base64URL.encode(cookie))

@@ -160,6 +160,12 @@ extension Rows {
         let key = try vault.key.derive(TagRole.self, label: "toolshed/v1/account", context: vault.id.bytes)
         return key.tag(Purpose.account(provider: provider.json, id: accountID))
     }
+
+    /// An account's name as a request gives it, comparable only with the vault open.
+    public func namedAccountTag(provider: ProviderID, name: String, in vault: OpenVault) throws -> [UInt8] {
+        let key = try vault.key.derive(TagRole.self, label: "toolshed/v1/account-name", context: vault.id.bytes)
+        return key.tag(Purpose.account(provider: provider.json, id: name))
+    }
 }
 
 extension Connection {

@@ -38,9 +38,13 @@ public final class OpenPlugin: Sendable {
 }
 
 extension Rows {
-    public func addPlugin(name: String, owner: PersonID?, at now: Instant) throws -> (id: PluginID, secret: SecretText)
-    {
-        guard try row("SELECT 1 FROM plugin WHERE name = ?", [name]) == nil else { throw VaultError.nameTaken }
+    /// No plugin is named like another one, nor like one of `reserved`.
+    public func addPlugin(
+        name: String, owner: PersonID?, reserved: [String] = [], at now: Instant
+    ) throws -> (id: PluginID, secret: SecretText) {
+        let taken = try rows("SELECT name FROM plugin", []).map { $0.text("name") } + reserved
+        let folded = PluginName.folded(name)
+        guard !taken.contains(where: { PluginName.folded($0) == folded }) else { throw VaultError.nameTaken }
         let id: PluginID = random.id()
         let pair = try PrivateKey(random: random)
         _ = try changed(

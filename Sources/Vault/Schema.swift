@@ -199,6 +199,7 @@ enum Schema {
             extends BLOB,                       -- the connection that is reconnected or grows
             request BLOB,
             plugins BLOB NOT NULL,              -- ids of the plugins that the person let in, 16 bytes each
+            named_account BLOB,                 -- HMAC under a key from the approver's vault key
             verifier BLOB,                      -- sealed under a key from the state
             redirect_uri TEXT NOT NULL,
             outcome BLOB,
