@@ -14,9 +14,6 @@ public struct ConnectLink: Sendable {
     public let scopes: ScopeSet
     public let request: RequestID?
 
-    /// Joined by spaces. Percent-encoded three bytes for one, they still fit into the 8 KiB of a request line.
-    public static let mostScopeBytes = 2048
-
     public init(provider: ProviderID, scopes: ScopeSet, request: RequestID?) {
         (self.provider, self.scopes, self.request) = (provider, scopes, request)
     }

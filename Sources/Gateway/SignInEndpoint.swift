@@ -58,23 +58,14 @@ extension Gateway {
 
     func makeKey(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let session = try person(deciding: exchange, at: now)
-        let made = try broker.makeKey(name: name(in: exchange), session: session, at: now)
+        let made = try broker.makeKey(name: Members(parsing: exchange, known: ["name"]).name("name"), session: session, at: now)
         return .done(shown(status: 201, "key", made.key.withString { $0 }, id: made.id.text))
     }
 
     func makePlugin(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let session = try person(deciding: exchange, at: now)
-        let made = try broker.makePlugin(name: name(in: exchange), session: session, at: now)
+        let made = try broker.makePlugin(name: Members(parsing: exchange, known: ["name"]).name("name"), session: session, at: now)
         return .done(shown(status: 201, "key", made.key.withString { $0 }, id: made.id.text))
-    }
-
-    /// What a person will know it by, so there must be something to see.
-    private func name(in exchange: Exchange) throws -> String {
-        let name = try Members(parsing: exchange, known: ["name"]).text("name", limit: 80).withoutControls
-        guard !name.allSatisfy(\.isWhitespace) else {
-            throw Refusal.invalidRequest([MemberError("name", "a string of 1 to 80 characters, not all of them blank")])
-        }
-        return name
     }
 
     /// A secret that is shown once.

@@ -1,0 +1,51 @@
+"""The instance's database, seen and changed behind the daemon's back: to make time pass, and to see that nothing changed."""
+
+import hashlib
+import sqlite3
+import time
+from base64 import urlsafe_b64decode
+from contextlib import closing, contextmanager
+from urllib.parse import parse_qs, urlsplit
+
+from .instance import Instance
+
+# What each table holds of consequence: not when something was last looked at.
+LASTING = {
+    "person": "id, name, status", "vault": "id, person, key_version", "plugin": "id, name, owner",
+    "slot": "id, kind, name, person, vault", "connection": "id, vault, status, scopes, is_default, key_version, background",
+    "approval": "connection, plugin, scopes, status", "request": "id_hash, status, scopes, expires_at_ms",
+    "decline": "caller, person, scope", "authorization": "state_hash, outcome, consumed_at_ms", "outcome": "id, status",
+}
+
+
+class Database:
+    def __init__(self, instance: Instance):
+        self.path = instance.dir / "state/toolshed.sqlite"
+
+    def run(self, statement: str, *arguments) -> list:
+        with closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as database:
+            database.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints are the keeper's
+            return database.execute(statement, arguments).fetchall()
+
+    def expire(self, table: str, condition: str = "1", *arguments) -> None:
+        """The rows' time is over since a second ago. At least one must match."""
+        past = int(time.time() * 1000) - 1000
+        changed = self.run(f"UPDATE {table} SET expires_at_ms = {past} WHERE {condition} RETURNING 1", *arguments)
+        assert changed, f"no row of {table} matches {condition}"
+
+    def lasting(self, *tables: str) -> dict:
+        return {name: self.run(f"SELECT {LASTING[name]} FROM {name} ORDER BY 1, 2") for name in tables or LASTING}
+
+    @contextmanager
+    def unchanged(self, *tables: str):
+        """What is done inside changes nothing in these tables, or in none at all."""
+        before = self.lasting(*tables)
+        yield
+        after = self.lasting(*tables)
+        assert [name for name in before if before[name] != after[name]] == []
+
+
+def state_hash(url: str) -> bytes:
+    """As the table has it, from an authorization address or a callback's."""
+    state = parse_qs(urlsplit(url).query)["state"][0]
+    return hashlib.sha256(urlsafe_b64decode(state + "=")).digest()
