@@ -57,8 +57,7 @@ struct Members {
             }
             return isTexts ? .texts(texts) : .other
         case .number:
-            _ = try reader.integer()
-            return .number
+            return (try? reader.integer()) == nil ? .other : .number
         case .object:
             try reader.skip()
             return .other
