@@ -259,7 +259,7 @@ def test_a_failed_attempt_leaves_the_link_and_what_was_connected(person, plugin,
     need = plugin.link("github", ["gist"], user=person)
     double.fault("github", "exchange", "502", times=1)
     assert result(person, arrive(person, callback_address(person, need["authorizationUrl"])))["status"] == "failed"
-    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "pending"
+    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "approved"
     same = plugin.token("github", ["repo"], user=person)
     assert (same["accessToken"], same["scopes"]) == (old["accessToken"], old["scopes"])
     person.connect(need["authorizationUrl"])
@@ -366,7 +366,7 @@ def test_another_account_is_nobodys_until_keep_and_goes_with_remove(person, plug
     need = plugin.link("github", ["gist"], user=person)
     outcome = result(person, arrive(person, callback_address(person, need["authorizationUrl"], account="mallory")))
     assert outcome["status"] == "connected-unused" and "mallory" in outcome["account"].lower()
-    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "pending"
+    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "approved"
     assert plugin.link("github", ["gist"], user=person)["reason"] == "insufficient-scope"
     assert plugin.token("github", ["repo"], user=person)["accessToken"] == before["accessToken"]
     key = person.api_key()
@@ -400,7 +400,7 @@ def test_a_named_account_must_be_the_one_that_comes_back(person):
     need = key.link("github", ["repo"], account="octo")
     outcome = result(person, arrive(person, callback_address(person, need["authorizationUrl"], account="mallory")))
     assert outcome["status"] == "connected-unused"
-    assert key.get(f"/api/requests/{need['requestId']}").json()["status"] == "pending"
+    assert key.get(f"/api/requests/{need['requestId']}").json()["status"] == "approved"
     assert key.vend("github", ["repo"]).json()["reason"] == "not-connected"
 
 
