@@ -8,7 +8,8 @@ from harness.instance import ROOT
 from harness.people import Person
 
 
-def test_what_make_up_prints_leads_to_a_token(instance, double):
+def test_what_make_up_prints_leads_to_a_token(fresh):
+    instance = fresh().start()
     printed = subprocess.run([ROOT / "scripts/story", instance.dir], check=True, capture_output=True, text=True).stdout
     said = dict(re.findall(r"^(invitation|ask|link): (.*)$", printed, re.M))
     assert "tsp_" not in printed, "the plugin's key is read from a file"

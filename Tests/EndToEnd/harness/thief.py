@@ -130,7 +130,10 @@ class Thief:
             for text in set(TOKEN.findall(content)):
                 self.give_token(text.decode(), name)
             for text in set(REQUEST_ID.findall(content)):
-                self._add_request(d.identifier(text.decode()), name)
+                try:
+                    self._add_request(d.identifier(text.decode()), name)
+                except d.Malformed:
+                    continue  # it only looked like one
             for text in set(SHORT_SECRET.findall(content)):
                 try:
                     self.give_secret(text.decode(), name)
