@@ -1,0 +1,74 @@
+import Encoding
+import Foundation
+import GRDB
+import Secrets
+import Synchronization
+import Testing
+
+@testable import Keeper
+@testable import Vault
+
+@Suite("Upkeep of the database")
+struct UpkeepTests {
+    private let shelf: Shelf
+    private let start = Instant(milliseconds: 1_800_000_000_000)
+    private let failures = Counter()
+
+    private final class Counter: Sendable {
+        let count = Atomic<Int>(0)
+    }
+
+    init() throws { shelf = try Shelf(Dice(31), at: start) }
+
+    private var path: String { "\(shelf.folder)/toolshed.db" }
+
+    private func upkeep() throws -> Upkeep {
+        Upkeep(
+            checkpointer: try Checkpointer(path: path), store: shelf.store, auditFolder: "\(shelf.folder)/audit",
+            failed: { [failures] _ in failures.count.add(1, ordering: .relaxed) })
+    }
+
+    @Test("Records become activity, what has ended is swept out, and a while later it is in no file")
+    func rounds() throws {
+        let upkeep = try upkeep()
+        let log = try AuditLog(folder: "\(shelf.folder)/audit", at: start)
+        try log.record(
+            AuditRecord(.vended, person: shelf.vault.person), id: Randomness.system.bytes(16), at: start)
+        try shelf.store.write {
+            _ = try $0.addSlot(.session, name: "an ended session", to: shelf.vault, lifetime: .session, at: start)
+        }
+        let name = Array("an ended session".utf8)
+        func isInFiles() throws -> Bool {
+            try ["", "-wal"].contains { suffix in
+                [UInt8](try Data(contentsOf: URL(fileURLWithPath: path + suffix))).ranges(of: name).count > 0
+            }
+        }
+        var moment = Moment(wall: start, uptime: Moment.now().uptime)
+        upkeep.round(at: moment)
+        #expect(try shelf.count("SELECT count(*) FROM activity") == 1)
+        #expect(try shelf.count("SELECT count(*) FROM slot") == 1)
+        #expect(try isInFiles())
+        // A month later the session is over; nothing of it is left within a minute.
+        moment.wall = start.adding(seconds: 31 * 86_400)
+        moment.uptime += 60_001
+        upkeep.round(at: moment)
+        #expect(try shelf.count("SELECT count(*) FROM slot") == 0)
+        moment.uptime += Upkeep.truncateEvery
+        upkeep.round(at: moment)
+        #expect(try !isInFiles())
+        #expect(failures.count.load(ordering: .relaxed) == 0)
+    }
+
+    @Test("A second keeper waits for the first, and is refused while it stays")
+    func lock() throws {
+        let path = "\(shelf.folder)/keeper.lock"
+        do {
+            let first = try KeeperLock(path: path)
+            #expect(throws: Keeper.Failure.another(path: path)) {
+                _ = try KeeperLock(path: path, patienceMilliseconds: 40)
+            }
+            _ = consume first
+        }
+        _ = try KeeperLock(path: path, patienceMilliseconds: 0)
+    }
+}
