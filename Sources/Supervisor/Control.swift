@@ -51,6 +51,9 @@ public final class ControlMessage {
         try body(UnsafeRawBufferPointer(rebasing: buffer[1...]))
     }
 
+    /// Overwrites the payload before its time.
+    func wipe() { clinux_wipe(buffer.baseAddress! + 1, buffer.count - 1) }
+
     public var text: String { withPayload { String(decoding: $0, as: UTF8.self) } }
 
     /// The number of a worker in a `channel`.

@@ -14,7 +14,7 @@ public struct OwnEnvironment {
     ]
 
     /// The variables as they are, by name.
-    public let variables: [String: String]
+    public private(set) var variables: [String: String]
 
     public init() {
         var variables: [String: String] = [:]
@@ -67,6 +67,12 @@ public struct OwnEnvironment {
         defer { clinux_wipe(&bytes, bytes.count) }
         guard count >= 0, !bytes[..<count].contains(0) else { return nil }
         return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+
+    /// Drops a variable here and where the kernel put it.
+    public mutating func forget(_ name: String) {
+        variables[name] = nil
+        Self.blank(name)
     }
 
     /// Overwrites a variable's value where the kernel put it, so that neither `/proc/PID/environ` nor a child has it.

@@ -13,6 +13,7 @@ struct Keep: ParsableCommand {
         ChildProcess.run(secureHeapBytes: 4 << 20) { child in
             let settings = try Settings.load(environment: child.inheritance.environment)
             let keys = try child.inheritance.keys.withPayload { try KeeperKeys(decoding: $0) }
+            child.inheritance.forget()
             var log = Logger(label: "keep") { _ in LogLines() }
             log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
             let keeper = try Keeper(settings: settings, keys: keys, log: log)

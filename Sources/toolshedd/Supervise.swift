@@ -17,11 +17,9 @@ struct Supervise: ParsableCommand {
 
     func run() throws {
         hardenProcess()
-        let environment = OwnEnvironment()
         let code: Int32
         do {
-            let plan = try plan(environment)
-            code = try Supervisor(plan).run()
+            code = try Supervisor(plan(OwnEnvironment())).run()
         } catch {
             say("\(error)")
             throw ExitCode(78)
@@ -29,12 +27,14 @@ struct Supervise: ParsableCommand {
         throw ExitCode(code)
     }
 
-    private func plan(_ environment: OwnEnvironment) throws -> SupervisorPlan {
+    private func plan(_ given: consuming OwnEnvironment) throws -> SupervisorPlan {
         try SecureHeap.start(bytes: 256 * 1024)
-        let settings = try Settings.load(environment: environment.variables)
+        let settings = try Settings.load(environment: given.variables)
         for warning in settings.warnings { say("warning: \(warning)") }
-        let keys = try RoleKeyMaterial(try Settings.encryptionKeys(environment: environment.variables))
-        let secrets = settings.catalogue.secretVariables.union(["ENCRYPTION_KEY"])
+        let keys = try RoleKeyMaterial(try Settings.encryptionKeys(environment: given.variables))
+        given.forget("ENCRYPTION_KEY")
+        let environment = given
+        let secrets = settings.catalogue.secretVariables
         for name in environment.variables.keys where secrets.contains(name) || name.hasSuffix("_SECRET") {
             OwnEnvironment.blank(name)
         }

@@ -18,6 +18,7 @@ struct Work: ParsableCommand {
         ChildProcess.run(secureHeapBytes: 1 << 20) { child in
             let settings = try Settings.load(environment: child.inheritance.environment)
             let keys = try child.inheritance.keys.withPayload { try WorkerKeys(decoding: $0) }
+            child.inheritance.forget()
             var log = Logger(label: "work") { _ in LogLines() }
             log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
             let http = try ProviderHTTP(caFile: settings.caFile)
