@@ -139,13 +139,17 @@ extension Rows {
 
     private func seal(_ claim: RequestClaim, for id: RequestID) throws -> [UInt8] {
         let text = [claim.reason, claim.tool, claim.account].joined(separator: "\u{0}")
-        return try Array(text.utf8).withUnsafeBytes {
-            try AEAD.seal($0, under: try Self.claimKey(id), Purpose.requestClaim(Request.hash(of: id)), random)
+        let hash = Request.hash(of: id)
+        let sealed = try Array(text.utf8).withUnsafeBytes {
+            try AEAD.seal($0, under: try Self.claimKey(id), Purpose.requestClaim(hash), random)
         }
+        // The id is in a link, and links are kept in many places.
+        return try outerSeal(sealed, "request", hash, "claim")
     }
 
     public func claim(of request: Request, id: RequestID) throws -> RequestClaim {
-        let opened = try AEAD.open(request.claim, under: try Self.claimKey(id), Purpose.requestClaim(request.idHash))
+        let inner = try outerOpen(request.claim, "request", request.idHash, "claim")
+        let opened = try AEAD.open(inner, under: try Self.claimKey(id), Purpose.requestClaim(request.idHash))
         let parts = opened.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
             .split(separator: "\u{0}", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 3 else { throw VaultError.damaged("claim") }

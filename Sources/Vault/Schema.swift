@@ -152,7 +152,7 @@ enum Schema {
             provider TEXT NOT NULL,
             scopes TEXT NOT NULL,
             need_hash BLOB NOT NULL,            -- account and everything else that makes a need the same need
-            claim BLOB NOT NULL,                -- reason, tool, account: sealed under a key from the id
+            claim BLOB NOT NULL,                -- reason, tool, account: outer ‖ sealed under a key from the id
             status TEXT NOT NULL
                 CHECK (status IN ('pending', 'approved', 'completed', 'declined', 'expired', 'failed', 'cancelled')),
             status_reason TEXT,

@@ -41,13 +41,18 @@ class Loot:
         return (content for (_, file), content in self.files.items() if file == name)
 
     def _take(self, database: bytes, wal: bytes) -> bool:
+        """False when the newest state cannot be read. An earlier one may be: where commits were copied back into the
+        database since the last copy of ours, its pages are newer than what the WAL is laid over."""
+        whole = False
         for mark, image in states(database, wal):
-            if mark in self._seen_states:
+            whole = mark in self._seen_states
+            if whole:
                 continue
             try:
                 tables = read_tables(image)
             except sqlite3.DatabaseError:
-                return False
+                continue
+            whole = True
             self._seen_states.add(mark)
             self.states += 1
             for table, columns, rows in tables:
@@ -56,7 +61,7 @@ class Loot:
                     if (table, row) not in self._seen_rows:
                         self._seen_rows.add((table, row))
                         self.rows.setdefault(table, []).append(dict(zip(columns, row)))
-        return True
+        return whole
 
 
 def read_all(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -262,7 +262,8 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
         yield Box("rotation_journal.credential", row["connection"], row["credential"],
                   credential_bindings(connections[row["connection"]], generations) + journal)
     for row in rows.get("request", []):
-        yield Box("request.claim", row["id_hash"], row["claim"], (d.fields("toolshed/v1/request.claim", row["id_hash"]),))
+        yield Box("request.claim", row["id_hash"], row["claim"], (d.fields("toolshed/v1/request.claim", row["id_hash"]),),
+                  ("request", row["id_hash"], "claim"))
     for row in rows.get("authorization", []):
         if row["verifier"] is not None:
             yield Box("authorization.verifier", row["state_hash"], row["verifier"],
@@ -280,7 +281,8 @@ def activity_boxes(loot: Loot) -> Iterator[Box]:
             yield box(row["connection"], row["claim"])
     for (_, name), content in loot.files.items():
         if name.startswith("state/audit/"):
-            for line in content.splitlines():
+            # What follows the last newline was being written when it was copied.
+            for line in content.split(b"\n")[:-1]:
                 record = json.loads(line)
                 if "claim" in record:
                     yield box(d.identifier(record["connection"]), d.base64url(record["claim"]))
