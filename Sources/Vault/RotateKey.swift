@@ -49,11 +49,13 @@ public struct KeyRotation {
     /// A column with an outer layer.
     fileprivate struct Layer {
         let table, column: StaticString
+        var id: StaticString = "id"
 
         static let all: [Layer] = [
             Layer(table: "vault", column: "private_key"), Layer(table: "slot", column: "private_key"),
             Layer(table: "slot", column: "vault_key"), Layer(table: "connection", column: "vault_key"),
             Layer(table: "approval", column: "connection_key"),
+            Layer(table: "request", column: "claim", id: "id_hash"),
         ]
     }
 }
@@ -61,14 +63,15 @@ public struct KeyRotation {
 extension Rows {
     /// The next rows whose box names another key than the current one, in the order of their ids.
     private func stale(
-        _ table: StaticString, _ column: StaticString, keyIDAt offset: Int, current: UInt16, after: [UInt8], limit: Int,
-        more: String = ""
+        _ table: StaticString, _ column: StaticString, id: StaticString = "id", keyIDAt offset: Int, current: UInt16,
+        after: [UInt8], limit: Int, more: String = ""
     ) throws -> [(id: [UInt8], bytes: [UInt8])] {
         let keyID = [UInt8(current >> 8), UInt8(current & 0xFF)]
         return try rows(
             """
-            SELECT id, \(column) AS bytes FROM \(table)
-            WHERE id > ? AND \(column) IS NOT NULL AND substr(\(column), \(offset), 2) != ? \(more) ORDER BY id LIMIT ?
+            SELECT \(id) AS id, \(column) AS bytes FROM \(table)
+            WHERE \(id) > ? AND \(column) IS NOT NULL AND substr(\(column), \(offset), 2) != ? \(more)
+            ORDER BY \(id) LIMIT ?
             """, [after.blob, keyID.blob, limit]
         ).map { ($0.bytes("id"), $0.bytes("bytes")) }
     }
@@ -78,13 +81,14 @@ extension Rows {
     ) throws -> [UInt8]? {
         // Behind version and algorithm (BoxHeader).
         let found = try stale(
-            layer.table, layer.column, keyIDAt: 3, current: keys.outer.currentKeyID, after: after, limit: limit)
+            layer.table, layer.column, id: layer.id, keyIDAt: 3, current: keys.outer.currentKeyID, after: after,
+            limit: limit)
         for (id, box) in found {
             do {
                 let inner = try outerOpen(box, layer.table, id, layer.column)
                 let sealed = try outerSeal(inner, layer.table, id, layer.column)
                 progress.resealed += try changed(
-                    "UPDATE \(layer.table) SET \(layer.column) = ? WHERE id = ? AND \(layer.column) = ?",
+                    "UPDATE \(layer.table) SET \(layer.column) = ? WHERE \(layer.id) = ? AND \(layer.column) = ?",
                     [sealed.blob, id.blob, box.blob])
             } catch is EnvelopeError {
                 progress.failed += 1

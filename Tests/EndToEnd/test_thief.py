@@ -4,8 +4,10 @@ docs/KEYS.md says what opens with what; each test here is one of its sentences, 
 out, not by what the server says about itself.
 """
 
+import base64
 import hashlib
 import itertools
+import os
 
 import decryptor as d
 import pytest
@@ -29,6 +31,7 @@ class Story:
                         self.refreshes_in_background, self.keeps_everything):
             chapter()
         self.ends_processes()
+        self.rotates_the_key()
 
     def step(self, name: str) -> None:
         self.loot.copy(self.instance, name)
@@ -130,6 +133,7 @@ class Story:
         removed = self.connect("removed", dora, {"owner": "toolshed", "bridge": "corp", "scope": "read"})
         assert dora.delete(f"/api/connections/{removed['id']}").status_code == 200
         self.step("a connection removed")
+        self.in_background = dora
 
     @staticmethod
     def _background(person: Person, connection: dict, on: bool) -> None:
@@ -168,6 +172,23 @@ class Story:
             self.step(f"after {role}")
 
 
+    def rotates_the_key(self) -> None:
+        self.old_key = encryption_key(self.instance)
+        self.new_key = base64.b64encode(os.urandom(32)).decode()
+        file = self.instance.dir / "etc/environment"
+        file.write_text(file.read_text().replace(self.old_key, f"2:{self.new_key},1:{self.old_key}"))
+        self.instance.stop()
+        self.instance.start()
+        self.step("a second key")
+        done = self.instance.json("rotate-key")
+        assert done["failed"] == 0 and done["rekeyed"] == 1 and done["resealed"] > 30, done
+        self.step("rotated")
+        self.connect("rotated", self.in_background,
+                     {"owner": "toolshed", "bridge": "linear", "scope": "read write comments:create"})
+        claims = [row["claim"] for row in self.loot.rows["request"]]
+        assert {claim[:4] for claim in claims} == {b"\1\1\0\1", b"\1\1\0\2"}, "claims were sealed anew, too"
+
+
 @pytest.fixture(scope="module")
 def story(module_instance):
     return Story(module_instance)
@@ -196,7 +217,7 @@ def encryption_key(instance) -> str:
     return next(line.partition("=")[2] for line in lines if line.startswith("ENCRYPTION_KEY="))
 
 
-IN_BACKGROUND = ("background: stays on", "background: on and off", "background: consented again")
+IN_BACKGROUND = ("background: stays on", "background: on and off", "background: consented again", "rotated")
 
 
 def test_every_column_is_known_and_every_kind_of_box_was_tried(story, base):
@@ -214,6 +235,16 @@ def test_copies_and_encryption_key_open_exactly_what_was_in_background(story, ba
     assert base.access_tokens() == story.tokens(*IN_BACKGROUND)
     assert base.key_columns() == {"connection.service_key"}
     assert base.claims() == {"while-in-background"}
+
+
+def test_an_earlier_encryption_key_opens_nothing_of_what_came_after_it(story):
+    found = Thief(story.loot, story.old_key).work()
+    assert found.access_tokens() == story.tokens(*IN_BACKGROUND) - story.tokens("rotated")
+
+
+def test_the_present_encryption_key_opens_nothing_of_what_came_before_it(story):
+    found = Thief(story.loot, f"2:{story.new_key}").work()
+    assert found.access_tokens() == story.tokens("background: consented again", "rotated")
 
 
 def test_without_encryption_key_copies_and_live_secrets_open_nothing(story):
@@ -269,7 +300,7 @@ def test_account_names_can_be_neither_found_nor_guessed(story, base):
     """What is stored of a request is made from texts that can be guessed; only the caller's key makes it again."""
     accounts = ("", "gone-account", "eve@example.org", "octo", "mallory")
     for row in story.loot.rows["request"]:
-        vault = "v_" + d.base64.urlsafe_b64encode(row["vault"]).decode().rstrip("=") if row["vault"] else ""
+        vault = "v_" + base64.urlsafe_b64encode(row["vault"]).decode().rstrip("=") if row["vault"] else ""
         for account, separator in itertools.product(accounts, ("\0", "\n")):
             guess = separator.join([vault, row["provider"], row["scopes"], account]).encode()
             assert hashlib.sha256(guess).digest() != row["need_hash"], f"need_hash is made from {guess}"
