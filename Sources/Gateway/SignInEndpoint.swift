@@ -58,13 +58,15 @@ extension Gateway {
 
     func makeKey(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let session = try person(deciding: exchange, at: now)
-        let made = try broker.makeKey(name: Members(parsing: exchange, known: ["name"]).name("name"), session: session, at: now)
+        let made = try broker.makeKey(
+            name: Members(parsing: exchange, known: ["name"]).name("name"), session: session, at: now)
         return .done(shown(status: 201, "key", made.key.withString { $0 }, id: made.id.text))
     }
 
     func makePlugin(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let session = try person(deciding: exchange, at: now)
-        let made = try broker.makePlugin(name: Members(parsing: exchange, known: ["name"]).name("name"), session: session, at: now)
+        let made = try broker.makePlugin(
+            name: Members(parsing: exchange, known: ["name"]).name("name"), session: session, at: now)
         return .done(shown(status: 201, "key", made.key.withString { $0 }, id: made.id.text))
     }
 
