@@ -1,8 +1,6 @@
 """Bad input, everywhere: a 4xx problem document that says what was expected, nothing changed, every worker alive."""
 
 import json
-import socket
-import ssl
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +10,7 @@ from harness.answers import assert_problem
 from harness.database import Database
 from harness.flow import GITHUB, page_members
 from harness.people import SAME_ORIGIN, Person, Plugin
+from harness.raw import raw
 
 UNKNOWN = "A" * 21 + "w"
 OUTCOME, CONNECTION = f"/api/outcomes/o_{UNKNOWN}", f"/api/connections/c_{UNKNOWN}"
@@ -255,18 +254,6 @@ def test_what_is_nowhere_is_not_found(alice, path):
 
 
 # Headers, and what is hardly HTTP
-
-def raw(instance, text: str | bytes) -> tuple[int, bytes]:
-    """Bytes to nginx as they are; the status and everything that came back."""
-    context = ssl.create_default_context(cafile=instance.ca)
-    with socket.create_connection(("127.0.0.1", instance.port), 10) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as connection:
-            connection.sendall(text if isinstance(text, bytes) else text.encode("latin-1"))
-            received = b""
-            while chunk := connection.recv(65536):
-                received += chunk
-    return (int(received.split()[1]) if received.startswith(b"HTTP/") else 0), received
-
 
 @pytest.mark.parametrize("name", ["Cookie", "Authorization", "Origin", "Sec-Fetch-Site", "User-Agent", "Content-Type", "X-Anything"])
 def test_a_header_of_ten_kilobytes_is_refused(alice, rows, name):

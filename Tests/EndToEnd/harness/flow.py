@@ -1,7 +1,10 @@
 """Pieces of a consent for tests that go a way of their own."""
 
 import threading
+import time
+from base64 import urlsafe_b64encode
 
+from .database import Database
 from .people import Person, link_members
 
 GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
@@ -66,3 +69,15 @@ def at_once(*calls) -> list:
     for thread in threads:
         thread.join(60)
     return results
+
+
+def timed(call) -> tuple:
+    """What it returns, and how many seconds it took."""
+    start = time.monotonic()
+    return call(), time.monotonic() - start
+
+
+def newest_outcome(person: Person, status: str) -> str:
+    """The path of the newest outcome of this status: its id is only in the browser's address bar."""
+    row = Database(person.instance).run("SELECT id FROM outcome WHERE status = ? ORDER BY expires_at_ms DESC LIMIT 1", status)
+    return f"/api/outcomes/o_{urlsafe_b64encode(row[0][0]).rstrip(b'=').decode()}"
