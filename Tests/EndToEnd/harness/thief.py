@@ -34,8 +34,8 @@ OPEN_COLUMNS = {
     "request.need_hash", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
     "authorization.state_hash", "authorization.cookie_hash", "authorization.slot", "authorization.person",
     "authorization.vault", "authorization.extends", "authorization.request", "authorization.plugins",
-    "authorization.outcome", "outcome.id", "outcome.person", "outcome.connection", "outcome.request",
-    "rotation_journal.id", "rotation_journal.connection", "activity.id", "activity.person", "activity.connection",
+    "authorization.outcome", "authorization.named_account", "outcome.id", "outcome.person", "outcome.connection",
+    "outcome.request", "rotation_journal.id", "rotation_journal.connection", "activity.id", "activity.person", "activity.connection",
 }
 SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
