@@ -191,6 +191,9 @@ final class Simulation {
             if try snapshot() != before { try noticeAll(after: .recovery) }
             some.adoptedFromJournal +=
                 try shelf.count("SELECT count(*) FROM rotation_journal WHERE adopted = 1") - adopted
+            guard try shelf.count("SELECT count(*) FROM connection WHERE intent = 'armed'") == 0 else {
+                throw fail("somebody else's request is still taken to be under way")
+            }
             // I10
             let once = try snapshot()
             try engine.recover()
