@@ -23,6 +23,18 @@ public struct VendRequest: Sendable {
     private enum Member: String {
         case userId, provider, scopes, account, minTTL, reason, tool
 
+        var bit: UInt8 {
+            switch self {
+            case .userId: 1
+            case .provider: 2
+            case .scopes: 4
+            case .account: 8
+            case .minTTL: 16
+            case .reason: 32
+            case .tool: 64
+            }
+        }
+
         var expected: String {
             switch self {
             case .userId: "a user id"
@@ -37,7 +49,8 @@ public struct VendRequest: Sendable {
     }
 
     public init(parsing body: UnsafeRawBufferPointer) throws(Refusal) {
-        var seen: Set<String> = []
+        // Members of ours that came, by bit; others are refused anyway.
+        var seen: UInt8 = 0
         var wrong: [MemberError] = []
         var userID: String?
         var provider: ProviderID?
@@ -48,14 +61,15 @@ public struct VendRequest: Sendable {
         var tool = ""
         do {
             try JSONReader.object(body) { (name, value) throws(JSONError) in
-                guard seen.insert(name).inserted else {
-                    wrong.append(MemberError(name, "at most one member of this name"))
-                    return
-                }
                 guard let member = Member(rawValue: name) else {
                     wrong.append(.unknown(name))
                     return
                 }
+                guard seen & member.bit == 0 else {
+                    wrong.append(MemberError(name, "at most one member of this name"))
+                    return
+                }
+                seen |= member.bit
                 guard try value.fits(member == .scopes ? .array : member == .minTTL ? .number : .string) else {
                     wrong.append(MemberError(name, member.expected))
                     return

@@ -23,6 +23,10 @@ public enum Base64URL {
         Base64Alphabet.url.encode(Array(bytes), padded: false)
     }
 
+    public static func encode(_ bytes: [UInt8]) -> String {
+        Base64Alphabet.url.encode(bytes, padded: false)
+    }
+
     public static func decode(_ text: some StringProtocol) -> [UInt8]? {
         Base64Alphabet.url.decode(text, padded: false)
     }

@@ -45,10 +45,16 @@ public struct ID<Kind: IDKind>: Hashable, Sendable {
 
     /// The prefix of the kind, then 22 characters base64url (RFC 4648 §5) in their one canonical form.
     public init?(parsing text: String) {
-        guard text.utf8.count == Kind.prefix.utf8.count + 22, text.hasPrefix(Kind.prefix),
-            let bytes = Base64URL.decode(text.dropFirst(Kind.prefix.count))
-        else { return nil }
-        self.init(bytes: bytes)
+        var text = text
+        let prefix = Kind.prefix.utf8
+        guard text.utf8.count == prefix.count + 22, text.utf8.starts(with: prefix) else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        let isCanonical = text.withUTF8 { text in
+            let digits = UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: text[prefix.count...]))
+            return withUnsafeMutableBytes(of: &words) { Base64URL.decode(digits, into: $0) } != nil
+        }
+        guard isCanonical else { return nil }
+        self.init(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1))
     }
 
     /// 16 bytes, most significant first.
@@ -62,7 +68,19 @@ public struct ID<Kind: IDKind>: Hashable, Sendable {
         }
     }
 
-    public var text: String { Kind.prefix + Base64URL.encode(bytes) }
+    public var text: String {
+        let prefix = Kind.prefix
+        return String(unsafeUninitializedCapacity: prefix.utf8.count + 22) { out in
+            var length = 0
+            for byte in prefix.utf8 {
+                out[length] = byte
+                length += 1
+            }
+            let digits = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: out[length..<length + 22]))
+            withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { Base64URL.encode($0, into: digits) }
+            return length + 22
+        }
+    }
 }
 
 extension ID: CustomStringConvertible {

@@ -168,21 +168,16 @@ extension Exchange {
     /// could otherwise begin another field.
     public func respond(status: Int, headers: [(String, String)], body: [UInt8] = []) {
         guard begin() else { return }
-        var head: [UInt8] = []
-        head.reserveCapacity(512)
-        head.append(contentsOf: "Status: ".utf8)
-        head.append(contentsOf: String(status).utf8)
-        head.append(contentsOf: "\r\n".utf8)
+        put("Status: ")
+        put(digitsOf: status)
+        put("\r\n")
         for (name, value) in headers {
-            head.append(contentsOf: name.utf8.lazy.filter { $0 > 0x20 && $0 != 0x7F && $0 != 0x3A })
-            head.append(contentsOf: ": ".utf8)
-            head.append(contentsOf: value.utf8.lazy.filter { $0 >= 0x20 && $0 != 0x7F })
-            head.append(contentsOf: "\r\n".utf8)
+            put(name) { $0 > 0x20 && $0 != 0x7F && $0 != 0x3A }
+            put(": ")
+            put(value) { $0 >= 0x20 && $0 != 0x7F }
+            put("\r\n")
         }
-        head.append(contentsOf: "\r\n".utf8)
-        head.withUnsafeBytes { put($0.baseAddress, $0.count) }
-        // Set-Cookie and Location carry secrets.
-        head.withUnsafeMutableBytes { clinux_wipe($0.baseAddress, $0.count) }
+        put("\r\n")
         body.withUnsafeBytes { put($0.baseAddress, $0.count) }
     }
 
@@ -190,6 +185,26 @@ extension Exchange {
         assert(!hasAnswered, "a request is answered once")
         defer { hasAnswered = true }
         return !hasAnswered
+    }
+
+    private func put(_ text: StaticString) {
+        put(UnsafeRawPointer(text.utf8Start), text.utf8CodeUnitCount)
+    }
+
+    private func put(digitsOf status: Int) {
+        let code = UInt32(clamping: min(max(status, 100), 999))
+        withUnsafeBytes(of: (0x30 + code / 100, 0x30 + code / 10 % 10, 0x30 + code % 10)) { digits in
+            for place in [0, 4, 8] { put(digits.baseAddress.map { $0 + place }, 1) }
+        }
+    }
+
+    /// Straight into libfcgi's buffer, which is wiped when it was sent: cookies and addresses may be secrets.
+    private func put(_ text: String, where isAllowed: (UInt8) -> Bool) {
+        var text = text
+        text.withUTF8 { bytes in
+            if bytes.allSatisfy(isAllowed) { return put(bytes.baseAddress, bytes.count) }
+            for byte in bytes where isAllowed(byte) { withUnsafeBytes(of: byte) { put($0.baseAddress, 1) } }
+        }
     }
 
     private func put(_ bytes: UnsafeRawPointer?, _ count: Int) {

@@ -19,21 +19,34 @@ public final class KeeperChannel: Sendable {
         let completion: Completion
     }
 
+    /// Closed when the last thread that sends on it is done, so that a number never means another socket meanwhile.
+    private final class Socket: Sendable {
+        let descriptor: Int32
+        init(_ descriptor: Int32) { self.descriptor = descriptor }
+        deinit { close(descriptor) }
+    }
+
+    /// What the keeper was given lately, so that a busy connection costs one message in five minutes. In parts, because
+    /// every vend of every thread asks here.
+    private final class Held: Sendable {
+        let connections = Mutex<[ConnectionID: (generation: Int64, until: Int64)]>([:])
+    }
+
     private struct State {
-        var descriptor: Int32?
+        var socket: Socket?
         var lastSerial: UInt64 = 0
         var refreshes: [UInt64: Pending] = [:]
         var counts: [UInt64: @Sendable (Int64?) -> Void] = [:]
-        /// What the keeper was given lately, so that a busy connection costs one message in five minutes.
-        var held: [ConnectionID: (generation: Int64, until: Int64)] = [:]
     }
 
     /// Waiting for the keeper at once; more are `unavailable`.
     static let mostPending = 1024
-    static let mostHeld = 8192
+    /// In each of the parts.
+    static let mostHeld = 4096
     static let holdAgainAfter: Int64 = 300_000
 
     private let state = Mutex(State())
+    private let held = (0..<16).map { _ in Held() }
     private let http: ProviderHTTP
     private let warmSeconds: UInt32
 
@@ -43,21 +56,15 @@ public final class KeeperChannel: Sendable {
         self.warmSeconds = UInt32(clamping: warmSeconds)
     }
 
-    deinit {
-        if let descriptor = state.withLock({ $0.descriptor }) { close(descriptor) }
-    }
-
     /// Takes ownership of a descriptor from the supervisor, in the place of the one before.
     public func attach(_ descriptor: Int32) {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         let (old, waiting) = state.withLock { state in
-            defer {
-                state.descriptor = descriptor
-                // The new keeper holds nothing.
-                state.held = [:]
-            }
-            return (state.descriptor, state.refreshes)
+            defer { state.socket = Socket(descriptor) }
+            return (state.socket, state.refreshes)
         }
+        // The new keeper holds nothing.
+        forgetHeld()
         // Reading and closing happen on the I/O thread alone, so no other number is ever meant.
         if let old { http.after(milliseconds: 0) { [http] in Self.retire(old, http) } }
         http.watch(fd: descriptor) { [weak self] in self?.read(descriptor) }
@@ -66,7 +73,7 @@ public final class KeeperChannel: Sendable {
         }
     }
 
-    public var isAttached: Bool { state.withLock { $0.descriptor != nil } }
+    public var isAttached: Bool { state.withLock { $0.socket != nil } }
 
     /// The keeper may keep this connection fresh for a while. Fire and forget, and cheap when it was said lately.
     ///
@@ -74,12 +81,12 @@ public final class KeeperChannel: Sendable {
     public func hold(_ connection: ConnectionID, _ generation: Int64, _ key: ConnectionKey, isNeeded: Bool = false) {
         guard warmSeconds > 0 || isNeeded else { return }
         let now = Self.uptime()
-        let isNew = state.withLock { state in
-            if !isNeeded, let held = state.held[connection], held.generation == generation, held.until > now {
+        let isNew = part(of: connection).connections.withLock { held in
+            if !isNeeded, let known = held[connection], known.generation == generation, known.until > now {
                 return false
             }
-            if state.held.count >= Self.mostHeld { state.held = [:] }
-            state.held[connection] = (generation, now + min(Self.holdAgainAfter, Int64(warmSeconds) * 500))
+            if held.count >= Self.mostHeld { held = [:] }
+            held[connection] = (generation, now + min(Self.holdAgainAfter, Int64(warmSeconds) * 500))
             return true
         }
         guard isNew else { return }
@@ -110,10 +117,8 @@ public final class KeeperChannel: Sendable {
 
     /// The keys of these connections are dropped at once.
     public func forget(_ forgetting: KeeperForgetting) {
-        state.withLock { state in
-            // Said again on the next vend: which of the connections are meant is not known here.
-            if case .connection(let id) = forgetting { state.held[id] = nil } else { state.held = [:] }
-        }
+        // Said again on the next vend: which of the connections are meant is not known here.
+        if case .connection(let id) = forgetting { part(of: id).connections.withLock { $0[id] = nil } } else { forgetHeld() }
         transmit(.forget(forgetting), serial: 0)
     }
 
@@ -135,13 +140,10 @@ public final class KeeperChannel: Sendable {
     // MARK: The socket
 
     private func transmit(_ request: KeeperRequest, serial: UInt64) {
+        guard let socket = state.withLock({ $0.socket }) else { return }
         request.withEncoded(serial: serial) { datagram in
-            state.withLock { state in
-                guard let descriptor = state.descriptor else { return }
-                _ = send(
-                    descriptor, datagram.baseAddress, datagram.count,
-                    Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-            }
+            _ = send(
+                socket.descriptor, datagram.baseAddress, datagram.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
         }
     }
 
@@ -169,9 +171,7 @@ public final class KeeperChannel: Sendable {
         case .refresh(let answer): end(serial, answer)
         case .noKey:
             // Dropped since: said again with the next vend.
-            state.withLock { state in
-                if let pending = state.refreshes[serial] { state.held[pending.connection] = nil }
-            }
+            if let id = state.withLock({ $0.refreshes[serial]?.connection }) { part(of: id).connections.withLock { $0[id] = nil } }
             end(serial, .unavailable)
         }
     }
@@ -182,18 +182,22 @@ public final class KeeperChannel: Sendable {
 
     /// The keeper is gone; a successor's descriptor comes from the supervisor.
     private func detach(_ descriptor: Int32) {
-        let isCurrent = state.withLock { state in
-            guard state.descriptor == descriptor else { return false }
-            state.descriptor = nil
-            state.held = [:]
-            return true
+        let ended = state.withLock { state -> Socket? in
+            guard state.socket?.descriptor == descriptor else { return nil }
+            defer { state.socket = nil }
+            return state.socket
         }
-        if isCurrent { Self.retire(descriptor, http) }
+        guard let ended else { return }
+        forgetHeld()
+        Self.retire(ended, http)
     }
 
-    private static func retire(_ descriptor: Int32, _ http: ProviderHTTP) {
-        http.unwatch(fd: descriptor)
-        close(descriptor)
+    private static func retire(_ socket: Socket, _ http: ProviderHTTP) { http.unwatch(fd: socket.descriptor) }
+
+    private func part(of connection: ConnectionID) -> Held { held[Int(truncatingIfNeeded: connection.low & 15)] }
+
+    private func forgetHeld() {
+        for part in held { part.connections.withLock { $0 = [:] } }
     }
 
     private static func uptime() -> Int64 {

@@ -24,8 +24,9 @@ public struct ProviderID: Hashable, Sendable {
         try self.init(parsing: text, separator: "~")
     }
 
-    private init(parsing text: String, separator: Character) throws(ProviderIDError) {
-        let parts = text.split(separator: separator, omittingEmptySubsequences: false).map(String.init)
+    private init(parsing text: String, separator: Unicode.Scalar) throws(ProviderIDError) {
+        let parts = text.utf8.split(separator: UInt8(ascii: separator), omittingEmptySubsequences: false)
+            .map { String(Substring($0)) }
         switch parts.count {
         case 1: try self.init(bridge: parts[0])
         case 2: try self.init(owner: parts[0], bridge: parts[1])

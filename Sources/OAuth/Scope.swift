@@ -14,7 +14,10 @@ public struct ScopeSet: Hashable, Sendable {
 
     /// The scope tokens among `names`; what is not an RFC 6749 scope token is left out.
     public init(_ names: some Sequence<String>) {
-        self.names = Set(names.filter { Scope.isToken($0) }).sorted()
+        let tokens = names.filter { Scope.isToken($0) }
+        // What was a set before it was written down is one already; vending reads nothing else.
+        let isSorted = zip(tokens, tokens.dropFirst()).allSatisfy { $0 < $1 }
+        self.names = isSorted ? tokens : Set(tokens).sorted()
     }
 
     /// Reads one name per element, as in our JSON members; no name is split.
@@ -37,7 +40,7 @@ public struct ScopeSet: Hashable, Sendable {
 
     public func contains(_ name: String) -> Bool { names.contains(name) }
 
-    public func isSubset(of other: ScopeSet) -> Bool { Set(names).isSubset(of: other.names) }
+    public func isSubset(of other: ScopeSet) -> Bool { names.allSatisfy { other.contains($0) } }
 
     public func union(_ other: ScopeSet) -> ScopeSet {
         ScopeSet(sorted: Set(names).union(other.names).sorted())

@@ -115,7 +115,9 @@ public struct ScopeVocabulary: Sendable {
         return aliases[full] ?? full
     }
 
-    public func canonical(_ scopes: ScopeSet) -> ScopeSet { ScopeSet(scopes.names.map { canonical($0) }) }
+    public func canonical(_ scopes: ScopeSet) -> ScopeSet {
+        prefix == nil && aliases.isEmpty ? scopes : ScopeSet(scopes.names.map { canonical($0) })
+    }
 
     /// Everything that a token with these scopes satisfies.
     public func covered(by granted: ScopeSet) -> Set<String> {
@@ -127,6 +129,8 @@ public struct ScopeVocabulary: Sendable {
 
     /// The asked scopes, as they were written, that `granted` does not cover.
     public func missing(from granted: ScopeSet, for asked: ScopeSet) -> ScopeSet {
+        // A name covers itself: mostly that is all there is to find out.
+        if asked.isSubset(of: granted) { return .empty }
         let covered = covered(by: granted)
         return ScopeSet(
             asked.names.filter { name in

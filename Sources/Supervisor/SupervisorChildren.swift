@@ -82,7 +82,9 @@ extension Supervisor {
     private func ended(_ child: Child, _ status: Int32) {
         let signal = status & 0x7F
         let how = signal == 0 ? "with status \(status >> 8 & 0xFF)" : "by signal \(signal)"
-        if child.isLeaving && status == 0 { return }
+        var isStopping = false
+        if case .stopping = phase { isStopping = true }
+        if status == 0, child.isLeaving || isStopping { return }
         plan.log("\(child.role) (pid \(child.pid)) ended \(how)")
         if child.isLeaving { return }
         switch phase {

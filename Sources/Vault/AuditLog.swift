@@ -62,7 +62,7 @@ public final class AuditLog: Sendable {
     deinit { close(descriptor) }
 
     public func record(_ record: AuditRecord, id: [UInt8], at now: Instant) throws(Unavailable) {
-        var line = JSONWriter()
+        var line = JSONWriter(capacity: 512)
         line.beginObject()
         line.key("id")
         line.string(Base64URL.encode(id))

@@ -59,6 +59,9 @@ public final class Store {
             try db.execute(sql: "PRAGMA foreign_keys = ON")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             try db.execute(sql: "PRAGMA secure_delete = ON")
+            // Readers look at pages where the kernel has them: a vend reads some eight, and each would be a system call
+            // and a copy (docs/BENCHMARKS.md). A page that the disk cannot give kills the worker, which is replaced.
+            if readonly { try db.execute(sql: "PRAGMA mmap_size = 1073741824") }
         }
         do {
             return try DatabaseQueue(path: path, configuration: configuration)

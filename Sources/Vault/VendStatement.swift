@@ -185,5 +185,5 @@ private func column(_ statement: OpaquePointer, number index: Int32) -> Int64? {
 
 extension ScopeSet {
     /// Our own column: names that were parsed before they were stored.
-    init(stored text: String) { self.init(text.split(separator: " ").map(String.init)) }
+    init(stored text: String) { self.init(text.utf8.split(separator: 0x20).map { String(Substring($0)) }) }
 }
