@@ -118,7 +118,11 @@ public final class KeeperChannel: Sendable {
     /// The keys of these connections are dropped at once.
     public func forget(_ forgetting: KeeperForgetting) {
         // Said again on the next vend: which of the connections are meant is not known here.
-        if case .connection(let id) = forgetting { part(of: id).connections.withLock { $0[id] = nil } } else { forgetHeld() }
+        if case .connection(let id) = forgetting {
+            part(of: id).connections.withLock { $0[id] = nil }
+        } else {
+            forgetHeld()
+        }
         transmit(.forget(forgetting), serial: 0)
     }
 
@@ -171,7 +175,9 @@ public final class KeeperChannel: Sendable {
         case .refresh(let answer): end(serial, answer)
         case .noKey:
             // Dropped since: said again with the next vend.
-            if let id = state.withLock({ $0.refreshes[serial]?.connection }) { part(of: id).connections.withLock { $0[id] = nil } }
+            if let id = state.withLock({ $0.refreshes[serial]?.connection }) {
+                part(of: id).connections.withLock { $0[id] = nil }
+            }
             end(serial, .unavailable)
         }
     }
