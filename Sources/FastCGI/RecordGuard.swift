@@ -21,8 +21,8 @@ public enum RecordViolation: Error, Equatable, Sendable {
 
 /// Follows the records of one request (FastCGI 1.0 §3.3, §5) byte by byte, before libfcgi sees them.
 ///
-/// libfcgi trusts its peer: a FCGI_GET_VALUES with a NUL in a name, or with many names, writes where it must not, and a
-/// parameter that claims four gigabytes is allocated before it is read. So nothing reaches its parser but the one
+/// libfcgi trusts its peer: a FCGI_GET_VALUES that asks a hundred times smashes the stack (seen with Debian 12's 2.4.2),
+/// and a parameter that claims two gigabytes is allocated before it is read. So nothing reaches its parser but the one
 /// sequence that a web server sends: BEGIN_REQUEST, PARAMS … empty PARAMS, STDIN … empty STDIN, of one request.
 struct RecordGuard {
     struct Bounds: Sendable {
