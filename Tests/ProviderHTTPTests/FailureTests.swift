@@ -52,7 +52,8 @@ struct FailureTests {
         let start = ContinuousClock.now
         #expect(await loop.send(.exchange(provider), deadlineMilliseconds: 400).kind == "lost")
         let taken = ContinuousClock.now - start
-        #expect(taken >= .milliseconds(390) && taken < .seconds(5))
+        // Well before the fifteen seconds that a call has otherwise; a busy machine may take its time.
+        #expect(taken >= .milliseconds(390) && taken < .seconds(12))
     }
 
     @Test("An answer that comes a byte at a time ends at the deadline")
