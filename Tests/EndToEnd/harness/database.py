@@ -45,16 +45,18 @@ class Database:
         before = self.lasting(*tables)
         yield
         after = self.lasting(*tables)
-        assert [name for name in before if not self._same(name, before[name], after[name])] == []
+        changed = [name for name in before if not self._same(name, before[name], after[name])]
+        assert not changed, {name: set(before[name]) ^ set(after[name]) for name in changed}
 
     @staticmethod
     def _same(name: str, before: list, after: list) -> bool:
-        """The keeper sweeps away what is over, once a minute, and marks what a provider no longer knows; nothing else may
-        change, and nothing may come."""
+        """The keeper sweeps away what is over, once a minute, calls requests expired whose time is over, and marks what a
+        provider no longer knows; nothing else may change, and nothing may come."""
         if name == "connection":
             before, after = ([row[:2] + row[3:] for row in rows] for rows in (before, after))
         if name == "request":
-            before, after = ([row[:1] for row in rows] for rows in (before, after))
+            now = time.time() * 1000
+            before = before + [(row, "expired", scopes, end) for row, _, scopes, end in before if end <= now]
         return set(after) <= set(before) if name in SWEPT else before == after
 
 
