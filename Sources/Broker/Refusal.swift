@@ -35,6 +35,8 @@ public enum Refusal: Error, Sendable {
         case agentClient = "tokens of this kind are valid at /mcp only"
         case unknownPerson = "this caller cannot ask that person"
         case signedIn = "sign out first: this browser has a session"
+        case nobodyNamed = "the web server names no user of 1 to 80 characters"
+        case nobodyHere = "nobody of this name is a person here; the operator says who may become one"
         case otherCaller = "this kind of credential cannot do that"
     }
 }

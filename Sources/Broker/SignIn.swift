@@ -11,6 +11,8 @@ public struct SignedIn: Sendable {
     public let person: PersonID
     public let name: String
     public let cookie: SecretText
+    /// Whether the vault is one that other holders open, too, or a new one of this session alone.
+    public let opensExistingVault: Bool
 }
 
 extension Broker {
@@ -33,7 +35,37 @@ extension Broker {
         guard let token = try? Token(parsing: code), token.kind == .invitation else { throw Refusal.invalidInvitation }
         return try store.write { rows in
             guard let vault = try rows.acceptInvitation(token, at: now) else { throw Refusal.invalidInvitation }
-            return try signIn(to: vault, from: browser, rows, at: now)
+            return try signIn(to: vault, isExisting: false, from: browser, rows, at: now)
+        }
+    }
+
+    /// The user whom nginx vouches for, in a browser that has no session: signs in, with a vault of this session alone,
+    /// because nothing that opens another one came along. Never makes an older sign-in fresh: no person took part in it.
+    public func signIn(
+        trustedUser user: String, session: OpenSlot?, from browser: String, at now: Instant
+    ) throws -> SignedIn {
+        guard let rules = settings.signIn.header else { throw Refusal.notFound }
+        guard session == nil else { throw Refusal.notPermitted(.signedIn) }
+        return try signIn(
+            as: .header(user: user), name: user, newPeople: rules.newPeople, from: browser, at: now)
+    }
+
+    /// Somebody whom another party names, as a new person where the operator's list says so.
+    func signIn(
+        as identity: Identity, name: String, newPeople: NewPeople, from browser: String, at now: Instant
+    ) throws -> SignedIn {
+        try store.write { rows in
+            let person: Person
+            if let known = try rows.person(known: identity) {
+                try rows.arrive(known.id)
+                person = known
+            } else {
+                guard newPeople.admit(identity.subject) else { throw Refusal.notPermitted(.nobodyHere) }
+                person = try rows.addPerson(name: name, at: now)
+                guard try rows.add(identity, of: person.id, at: now) else { throw Refusal.unavailable }
+            }
+            return try signIn(
+                to: rows.makeVault(for: person.id, at: now), isExisting: false, from: browser, rows, at: now)
         }
     }
 
@@ -47,19 +79,21 @@ extension Broker {
         guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
         return try store.write { rows in
             if let session { _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session]) }
-            return try signIn(to: slot.vault, from: browser, rows, at: now)
+            return try signIn(to: slot.vault, isExisting: true, from: browser, rows, at: now)
         }
     }
 
-    private func signIn(
-        to vault: OpenVault, from browser: String, _ rows: Rows, at now: Instant
+    /// A new session, with a new id, whatever there was before (W-SESS-1).
+    func signIn(
+        to vault: OpenVault, isExisting: Bool, from browser: String, _ rows: Rows, at now: Instant
     ) throws -> SignedIn {
         let made = try rows.addSlot(.session, name: browser, to: vault, lifetime: .session, at: now)
         guard let person = try rows.person(vault.person) else { throw Refusal.invalidInvitation }
         try record(
             AuditRecord(.signedIn, person: person.id, caller: made.id.text, callerKind: HolderKind.session.rawValue),
             at: now)
-        return SignedIn(person: person.id, name: person.name, cookie: made.secret)
+        return SignedIn(
+            person: person.id, name: person.name, cookie: made.secret, opensExistingVault: isExisting)
     }
 
     public func signOut(_ session: OpenSlot, at now: Instant) throws {

@@ -18,6 +18,7 @@ extension Gateway {
         case "/api/sign-in/invitation":
             return try only(exchange, "POST", [.post: { try self.acceptInvitation($0, now) }])
         case "/api/sign-in/recovery": return try only(exchange, "POST", [.post: { try self.recover($0, now) }])
+        case "/api/sign-in/header": return try only(exchange, "POST", [.post: { try self.signInByHeader($0, now) }])
         case "/api/sign-out": return try only(exchange, "POST", [.post: { try self.signOut($0, now) }])
         case "/api/me": return try only(exchange, "GET", [.get: { try self.me($0, now) }])
         case "/api/providers": return try only(exchange, "GET", [.get: { try self.providers($0, now) }])

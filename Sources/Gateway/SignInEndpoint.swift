@@ -1,7 +1,9 @@
 import Broker
 import Encoding
+import Envelope
 import FastCGI
 import Secrets
+import Settings
 import Vault
 
 extension Gateway {
@@ -25,6 +27,30 @@ extension Gateway {
                 try broker.recover(members.text("code"), replacing: session, from: browserName(exchange), at: now)))
     }
 
+    /// `POST /api/sign-in/header`: nginx proves that it is nginx, and names the user. Neither parameter can come from a
+    /// client: what clients send arrives as `HTTP_…`.
+    func signInByHeader(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        try requireSameOrigin(exchange)
+        guard let user = try trustedUser(exchange) else { throw Refusal.notFound }
+        return .done(
+            welcome(
+                try broker.signIn(
+                    trustedUser: user, session: browser(exchange, at: now), from: browserName(exchange), at: now)))
+    }
+
+    /// nil: off, or whoever speaks to us does not know the secret.
+    private func trustedUser(_ exchange: Exchange) throws -> String? {
+        guard let rules = settings.signIn.header,
+            exchange.withParameter("TOOLSHED_USER_SECRET", { sha256($0) == rules.secretHash }) == true
+        else { return nil }
+        let user = exchange.parameter("TOOLSHED_USER") ?? ""
+        // What is not UTF-8 was replaced, and two names could have become one.
+        guard (1...80).contains(user.count), user.withoutControls == user, !user.contains("\u{FFFD}") else {
+            throw Refusal.notPermitted(.nobodyNamed)
+        }
+        return user
+    }
+
     private func browserName(_ exchange: Exchange) -> String {
         BrowserName.of(userAgent: exchange.parameter("HTTP_USER_AGENT"))
     }
@@ -34,6 +60,7 @@ extension Gateway {
             $0.object {
                 $0.member("userId", signedIn.person.text)
                 $0.member("name", signedIn.name)
+                $0.member("vault", signedIn.opensExistingVault ? "existing" : "new")
             }
         }
         let cookie = signedIn.cookie.withString { $0 }

@@ -1,3 +1,4 @@
+import Encoding
 import OAuth
 import Providers
 
@@ -11,6 +12,12 @@ extension Settings {
             "peer_user: \(Self.quoted(peerUser))", "warm_seconds: \(warmSeconds)", "log_level: \(logLevel.rawValue)",
         ]
         if let caFile { lines.append("ca_file: \(Self.quoted(caFile))") }
+        if let header = signIn.header {
+            lines += [
+                "sign_in:",
+                "  header: { secret_sha256: \(Hex.encode(header.secretHash)), new_people: \(header.newPeople.text) }",
+            ]
+        }
         lines.append("providers:")
         for provider in catalogue.providers.values.sorted(by: { $0.id < $1.id }) where provider.isConfigured {
             lines += effective(provider)

@@ -27,6 +27,7 @@ public struct Settings: Sendable {
     public let logLevel: LogLevel
     /// Certificate authorities for calls to providers instead of the system's.
     public let caFile: String?
+    public let signIn: SignInSettings
     public let warnings: [String]
 
     /// Reads the environment, `$CREDENTIALS_DIRECTORY`, `toolshed.yaml` and `providers.d`. `ENCRYPTION_KEY` is not
@@ -87,6 +88,7 @@ public struct Settings: Sendable {
         warmSeconds = tuning.warmSeconds
         logLevel = tuning.logLevel
         caFile = tuning.caFile
+        signIn = tuning.signIn
         warnings = catalogue.warnings + Self.warnings(base, catalogue)
     }
 

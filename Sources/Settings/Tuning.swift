@@ -13,6 +13,7 @@ struct Tuning: Hashable, Sendable {
     var warmSeconds = 15 * 60
     var logLevel = LogLevel.info
     var caFile: String?
+    var signIn = SignInSettings()
 
     init(processors: Int) {
         workers = max(2, processors)
@@ -37,6 +38,7 @@ struct Tuning: Hashable, Sendable {
         warmSeconds = Int(try fields.integer("warm_seconds", in: 0...86_400) ?? Int64(warmSeconds))
         logLevel = try fields.choice("log_level", LogLevel.self) ?? logLevel
         caFile = try fields.text("ca_file") ?? caFile
+        if let block = try fields.fields("sign_in") { signIn = try SignInSettings(reading: block) }
         try fields.finish()
     }
 

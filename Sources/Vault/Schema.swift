@@ -29,6 +29,16 @@ enum Schema {
         ) STRICT;
         CREATE INDEX invitation_person ON invitation (person);
 
+        -- By whom else a person is known: the issuer of an ID token and its subject, or 'header' and nginx's user.
+        CREATE TABLE identity (
+            issuer TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            created_at_ms INTEGER NOT NULL,
+            PRIMARY KEY (issuer, subject)
+        ) STRICT;
+        CREATE INDEX identity_person ON identity (person);
+
         CREATE TABLE vault (
             id BLOB PRIMARY KEY,
             person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,

@@ -218,7 +218,7 @@ def test_pages_are_asked_for_properly(alice, path, query):
 
 ALLOWED = {
     "/api/tokens/vend": "POST", "/api/tokens/report": "POST", "/api/connect": "GET, POST", "/api/sign-in/invitation": "POST",
-    "/api/sign-in/recovery": "POST", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
+    "/api/sign-in/recovery": "POST", "/api/sign-in/header": "POST", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
     "/api/connections": "GET", CONNECTION: "PATCH, DELETE", "/api/sessions": "GET", f"/api/sessions/s_{UNKNOWN}": "DELETE",
     "/api/keys": "GET, POST", f"/api/keys/s_{UNKNOWN}": "DELETE", "/api/plugins": "GET, POST",
     f"/api/plugins/p_{UNKNOWN}": "DELETE", f"/api/requests/r_{UNKNOWN}": "GET, DELETE", OUTCOME: "GET, POST",

@@ -214,7 +214,7 @@ NOT_OURS = [
 
 @pytest.mark.parametrize("method, path, body", DECISIONS + TAKING_AWAY + [
     ("POST", "/api/tokens/vend", {"provider": "github"}), ("POST", "/api/sign-in/invitation", {"code": "x"}),
-    ("POST", "/api/sign-in/recovery", {"code": "x"})])
+    ("POST", "/api/sign-in/recovery", {"code": "x"}), ("POST", "/api/sign-in/header", None)])
 def test_a_cookie_counts_only_on_requests_from_our_own_pages(alice, rows, method, path, body):
     """W-CSRF-1, on every route that changes something."""
     with rows.unchanged():

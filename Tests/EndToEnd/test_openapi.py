@@ -221,6 +221,7 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     assert elsewhere.post("/api/sign-in/recovery", {"code": code}).status_code == 200
     session = elsewhere.get("/api/me").json()["sessionId"]
     assert person.delete(f"/api/sessions/{session}").status_code == 204
+    held(Person(instance, signed_in=False)).sign_in_as("named by nginx")
     assert person.post("/api/vault/lock").status_code == 204
     assert person.post("/api/sign-out", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert person.post("/api/sign-out").status_code == 204

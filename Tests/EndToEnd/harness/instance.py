@@ -1,7 +1,9 @@
 """One whole instance in a folder: the same scripts/instance that make up uses, on a free port."""
 
+import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -26,15 +28,19 @@ def free_port() -> int:
 
 
 class Instance:
-    """`limits`: with the rate limits of a host. `environment`: more lines of etc/environment."""
+    """`limits`: with the rate limits of a host. `environment`: more lines of etc/environment. `trusted_user`: nginx vouches
+    for whom the header X-Test-User names, and anybody may become a person that way."""
 
-    def __init__(self, *, limits: bool = False, environment: dict[str, str] | None = None, double: bool = True):
+    def __init__(self, *, limits: bool = False, environment: dict[str, str] | None = None, double: bool = True,
+                 trusted_user: bool = True):
         # Not pytest's tmp_path: a unix socket's path has at most 107 bytes.
         self.dir = Path(tempfile.mkdtemp(prefix="toolshed-"))
         self.limits, self.double = limits, None
         self.port = free_port()
         self.origin = f"https://localhost:{self.port}"
         self.ca = str(self.dir / "ca.pem")
+        if trusted_user:
+            self._trust_nginx()
         self._script("lay")
         if environment:
             with (self.dir / "etc/environment").open("a") as file:
@@ -82,6 +88,17 @@ class Instance:
             done.stdout = said.read()
         assert not check or done.returncode == 0, f"scripts/instance {verb}: {done.stdout}"
         return done
+
+    def _trust_nginx(self) -> None:
+        """Laid before nginx's configuration is: the file with the secret is the operator's, not the instance's."""
+        (self.dir / "etc").mkdir()
+        secret = secrets.token_hex(32)
+        file = self.dir / "etc/trusted-user.conf"
+        file.touch(mode=0o600)
+        file.write_text(f'fastcgi_param TOOLSHED_USER_SECRET "{secret}";\nfastcgi_param TOOLSHED_USER $http_x_test_user;\n')
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        (self.dir / "etc/toolshed.yaml").write_text(
+            f"version: 1\nsign_in:\n  header: {{ secret_sha256: {digest}, new_people: anyone }}\n")
 
     # Its parts
 

@@ -1,6 +1,7 @@
 """A person at a browser, as far as HTTP goes; and a plugin, which only has a key."""
 
 import itertools
+import secrets
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
@@ -32,6 +33,23 @@ class Person:
         assert reply.status_code == 200, reply.text
         assert reply.json()["userId"] == self.user_id
         assert "__Host-toolshed" in self.http.cookies
+
+    def elsewhere(self, agent: str = FIREFOX) -> "Person":
+        """The same person in another browser, to which nothing of theirs came along but their name (nginx vouches for it):
+        signed in afresh, with a vault of its own. `lend_session` puts it into a real browser."""
+        user = f"user-{secrets.token_hex(8)}"
+        self.instance.toolshedd("identity", "add", self.user_id, "--header", user)
+        twin = Person(self.instance, self.name, signed_in=False, invitation=self.invitation, agent=agent)
+        twin.sign_in_as(user)
+        assert twin.get("/api/me").json()["userId"] == self.user_id
+        return twin
+
+    def sign_in_as(self, user: str) -> dict:
+        """As the user whom nginx's trusted header names."""
+        reply = self.post("/api/sign-in/header", headers=SAME_ORIGIN | {"X-Test-User": user})
+        assert reply.status_code == 200, reply.text
+        self.user_id = reply.json()["userId"]
+        return reply.json()
 
     # What the pages' scripts do
 
