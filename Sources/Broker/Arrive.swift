@@ -118,17 +118,18 @@ extension Broker {
         _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, replacing: Connection?,
         at now: Instant
     ) throws -> Grant {
-        // What was recorded stays readable: the log keys stay with the connection.
-        var logKeys = try SecretText("")
+        // What was recorded stays readable, and the person's name for it stays: both are the connection's.
+        var (logKeys, label) = (try SecretText(""), "")
         if let replacing, case .open(let vault) = exchange.destination {
-            logKeys = try store.read { rows in
-                try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault)).logKeys
+            (logKeys, label) = try store.read { rows in
+                let old = try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault))
+                return (old.logKeys, old.label)
             }
         }
         let credential = Credential(
             accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, tokenType: tokens.tokenType,
             accountID: account?.id ?? "", accountLabel: (account?.label ?? "").withoutControls,
-            tenant: account?.tenant ?? "", logKeys: logKeys)
+            tenant: account?.tenant ?? "", logKeys: logKeys, label: label)
         return Grant(
             provider: exchange.provider.id, credential: credential, scopes: tokens.scopes, obtainedAt: now,
             expiresAt: tokens.expiresAt, refreshExpiresAt: tokens.refreshExpiresAt,

@@ -186,9 +186,17 @@ extension Broker {
 
     /// nil where this session cannot open the vault.
     func account(of connection: Connection, session: OpenSlot, _ rows: Rows) throws -> String? {
+        try names(of: connection, session: session, rows)?.account
+    }
+
+    /// The account's name and what the person calls it; nil where this session cannot open the vault.
+    func names(
+        of connection: Connection, session: OpenSlot, _ rows: Rows
+    ) throws -> (account: String, label: String)? {
         guard connection.vault == session.vault.id else { return nil }
         let key = try rows.openKey(of: connection, with: session.vault)
-        return try rows.openCredential(of: connection, with: key).accountLabel
+        let credential = try rows.openCredential(of: connection, with: key)
+        return (credential.accountLabel, credential.label)
     }
 
     private func lines(_ scopes: ScopeSet, new: ScopeSet, _ provider: Provider) -> [ConsentDocument.ScopeLine] {

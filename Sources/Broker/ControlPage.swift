@@ -1,12 +1,68 @@
 import Encoding
 import Envelope
 import OAuth
+import Providers
 import Vault
 
+/// A connection as its person sees it.
+public struct ConnectionSummary: Sendable {
+    public let connection: Connection
+    /// nil where this session cannot open the vault.
+    public let names: (account: String, label: String)?
+    /// What ends it at the provider would end another connection of the same account here.
+    public let sharesGrant: Bool
+    public let usedBy: String?
+}
+
+/// What a person changes about a connection; nil: not this.
+public struct ConnectionChange: Sendable {
+    public let background, isDefault, isPaused: Bool?
+    /// Empty takes it away.
+    public let label: String?
+
+    public init(background: Bool?, isDefault: Bool?, isPaused: Bool?, label: String?) {
+        (self.background, self.isDefault, self.isPaused, self.label) = (background, isDefault, isPaused, label)
+    }
+}
+
 extension Broker {
-    /// Account names, nil where this session cannot open the vault.
-    public func accounts(of connections: [Connection], session: OpenSlot) throws -> [String?] {
-        try store.read { rows in try connections.map { try account(of: $0, session: session, rows) } }
+    /// A page of the person's connections, of whichever vault.
+    public func connections(
+        _ session: OpenSlot, after: ConnectionCursor?, limit: Int, at now: Instant
+    ) throws -> [ConnectionSummary] {
+        try store.read { rows in
+            let callers = try callerNames(session.person, rows, at: now)
+            return try rows.connections(of: session.person, after: after, limit: limit).map { connection in
+                let isWide = catalogue[connection.provider].map { $0.revokesAtProvider && $0.revocationIsWide } ?? false
+                return ConnectionSummary(
+                    connection: connection, names: try names(of: connection, session: session, rows),
+                    sharesGrant: try isWide && rows.hasTwin(connection),
+                    usedBy: connection.lastUsedBy.map { callers[$0] ?? $0 })
+            }
+        }
+    }
+
+    /// All of it or nothing, except that what needs a fresh sign-in is asked for first.
+    public func change(_ id: ConnectionID, _ change: ConnectionChange, session: OpenSlot, at now: Instant) throws {
+        guard let found = try store.read({ try $0.connection(id) }), found.person == session.person,
+            change.label == nil || found.vault == session.vault.id
+        else { throw Refusal.notFound }
+        if let on = change.background { try setBackground(on, of: id, session: session, at: now) }
+        if let isPaused = change.isPaused, (found.status == .paused) != isPaused {
+            try record(
+                AuditRecord(
+                    isPaused ? .paused : .resumed, person: session.person, provider: found.provider.json, connection: id
+                ), at: now)
+        }
+        try store.write { rows in
+            guard let connection = try rows.connection(id) else { throw Refusal.notFound }
+            if let label = change.label { try rows.setLabel(label, of: connection, with: session.vault) }
+            if let isDefault = change.isDefault, try !rows.setDefault(isDefault, id, of: session.person) {
+                throw Refusal.notFound
+            }
+            if let isPaused = change.isPaused, try !rows.setPaused(isPaused, connection) { throw Refusal.changed }
+        }
+        if change.isPaused == true { keeper.forget(.connection(id)) }
     }
 
     public struct PluginSummary: Sendable {
@@ -24,15 +80,17 @@ extension Broker {
         public let status: ApprovalStatus
     }
 
+    /// Of a plugin's connections, as many as anybody reads.
+    private static let reachShown = 100
+
     public func pluginSummaries(_ session: OpenSlot) throws -> [PluginSummary] {
         try store.read { rows in
-            let connections = try rows.connections(of: session.person)
             return try rows.plugins(visibleTo: session.person).map { plugin in
                 let approvals = try rows.approvals(of: plugin.id, person: session.person)
                 return PluginSummary(
                     plugin: plugin,
-                    connections: try approvals.compactMap { approval in
-                        try connections.first { $0.id == approval.connection }.map {
+                    connections: try approvals.prefix(Self.reachShown).compactMap { approval in
+                        try rows.connection(approval.connection).map {
                             Reach(
                                 connection: $0.id, provider: $0.provider,
                                 account: try account(of: $0, session: session, rows), scopes: approval.scopes,

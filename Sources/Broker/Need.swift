@@ -25,7 +25,11 @@ extension Broker {
         let asked = provider.canonical(request.scopes)
         var reachable = candidates
         if let account = request.account {
-            reachable = try candidates.filter { try isNamed(account, $0, provider: provider, caller: caller) }
+            // An id needs no look inside; names are sealed.
+            let byID = candidates.filter { $0.id.text == account }
+            reachable =
+                try byID.isEmpty
+                ? candidates.filter { try isNamed(account, $0, provider: provider, caller: caller) } : byID
         }
         let wanted = asked.isEmpty ? provider.canonical(provider.defaultScopes) : asked
         guard !reachable.isEmpty else {
@@ -41,7 +45,7 @@ extension Broker {
             throw Refusal.accountChoice(
                 try sufficient.map {
                     AccountChoice(
-                        connection: $0.id, account: try accountName(of: $0, provider: provider, caller: caller))
+                        connection: $0.id, account: try names(of: $0, provider: provider, caller: caller).account)
                 })
         }
         // Where several reasons hold, the first of api.md's order is said.
@@ -67,16 +71,23 @@ extension Broker {
     private func isNamed(
         _ account: String, _ candidate: VendCandidate, provider: Provider, caller: OpenCaller
     ) throws -> Bool {
-        if candidate.id.text == account { return true }
         guard candidate.hasKey else { return false }
-        return try accountName(of: candidate, provider: provider, caller: caller) == account
+        let names = try names(of: candidate, provider: provider, caller: caller)
+        return names.account == account || (names.label == account && !account.isEmpty)
     }
 
-    private func accountName(of candidate: VendCandidate, provider: Provider, caller: OpenCaller) throws -> String {
+    private func names(
+        of candidate: VendCandidate, provider: Provider, caller: OpenCaller
+    ) throws -> (account: String, label: String) {
         try store.read { rows in
             let (key, _) = try rows.openKey(of: candidate, for: caller)
             let opened = try rows.openCredential(of: candidate, provider: provider.id, with: key)
-            return try opened.withUnsafeBytes { String(decoding: try CredentialView($0).accountLabel, as: UTF8.self) }
+            return try opened.withUnsafeBytes {
+                let view = try CredentialView($0)
+                return (
+                    String(decoding: view.accountLabel, as: UTF8.self), String(decoding: view.label, as: UTF8.self)
+                )
+            }
         }
     }
 

@@ -12,7 +12,13 @@ public struct RemovalResult: Sendable {
     }
 
     public let atProvider: AtProvider
+    /// Not asked there, because that would have ended another connection of the same account.
+    public let isShared: Bool
     public let manageURL: String?
+
+    init(atProvider: AtProvider, isShared: Bool = false, manageURL: String?) {
+        (self.atProvider, self.isShared, self.manageURL) = (atProvider, isShared, manageURL)
+    }
 }
 
 extension Broker {
@@ -22,14 +28,16 @@ extension Broker {
         let found = try store.read { rows in
             try rows.connection(id).map { connection in
                 (
-                    connection,
+                    connection, try rows.hasTwin(connection),
                     connection.vault == session.vault.id
                         ? try rows.openCredential(
                             of: connection, with: try rows.openKey(of: connection, with: session.vault)) : nil
                 )
             }
         }
-        guard let (connection, credential) = found, connection.person == session.person else { throw Refusal.notFound }
+        guard let (connection, hasTwin, credential) = found, connection.person == session.person else {
+            throw Refusal.notFound
+        }
         try record(
             AuditRecord(
                 .removed, person: session.person, provider: connection.provider.json, connection: id,
@@ -38,11 +46,19 @@ extension Broker {
         guard try store.write({ try $0.removeConnection(id, of: session.person) }) else { throw Refusal.notFound }
 
         guard let provider = catalogue[connection.provider], let credential else {
-            return .done(RemovalResult(atProvider: .notApplicable, manageURL: nil))
+            // In a vault that this session does not open there is nothing to show the provider (A-REV-2).
+            let page = catalogue[connection.provider]?.manageURL
+            return .done(RemovalResult(atProvider: .notApplicable, manageURL: page))
         }
+        if hasTwin, provider.revokesAtProvider, provider.revocationIsWide {
+            return .done(RemovalResult(atProvider: .notApplicable, isShared: true, manageURL: provider.manageURL))
+        }
+        let known = provider
         return try reached(provider, at: now).then(self) { broker, provider in
             // It is gone here already, whatever becomes of it there.
-            guard let provider else { return .done(RemovalResult(atProvider: .failed, manageURL: nil)) }
+            guard let provider else {
+                return .done(RemovalResult(atProvider: .failed, manageURL: known.manageURL))
+            }
             return try broker.takeBack(credential, at: provider)
         }
     }
@@ -103,9 +119,10 @@ extension Broker {
         }
     }
 
-    /// What was marked while the vault was locked comes first when it opens.
+    /// What was marked while the vault was locked comes first when it opens; of very many some at a time, so that no
+    /// request waits for all of them.
     func catchUp(_ session: OpenSlot) throws {
-        for connection in try store.read({ try $0.connectionsToRekey(in: session.vault.id) }) {
+        for connection in try store.read({ try $0.connectionsToRekey(in: session.vault.id, limit: 20) }) {
             do {
                 try rekey(connection, background: connection.background, session: session)
             } catch VaultError.conflict {

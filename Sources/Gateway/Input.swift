@@ -82,10 +82,21 @@ struct Members {
     /// What people will call something: visible, at most 80 characters.
     func name(_ name: String) throws -> String {
         let text = try self.text(name, limit: 80).withoutControls
-        guard text.contains(where: { !$0.isWhitespace && $0 != "\u{200C}" && $0 != "\u{200D}" }) else {
+        // Marks upon marks make one character of any length.
+        guard text.utf8.count <= 640, text.contains(where: { !$0.isWhitespace && $0 != "\u{200C}" && $0 != "\u{200D}" })
+        else {
             throw Refusal.invalidRequest([MemberError(name, "a string of 1 to 80 visible characters")])
         }
         return text
+    }
+
+    /// As `name`, or null or empty for none. nil: the member is not there.
+    func nameOrNothing(_ name: String) throws -> String? {
+        switch values[name] {
+        case nil: nil
+        case .null, .text(""): ""
+        default: try self.name(name)
+        }
     }
 
     func texts(_ name: String) throws -> [String] {

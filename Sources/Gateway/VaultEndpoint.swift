@@ -39,37 +39,34 @@ extension Gateway {
     func connections(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
-        let (list, next) = page.cut(try broker.store.read { try $0.connections(of: slot.person) }) { $0.id.text }
-        let accounts = try broker.accounts(of: list, session: slot)
-        let names = try broker.store.read { try broker.callerNames(slot.person, $0, at: now) }
+        let after = try page.after.map { text in
+            guard let cursor = ConnectionCursor(parsing: text) else {
+                throw Refusal.invalidRequest([MemberError("after", "the `next` of the page before")])
+            }
+            return cursor
+        }
+        let list = try broker.connections(slot, after: after, limit: page.limit, at: now)
         return .done(
             .json { writer in
                 writer.object {
-                    $0.array("connections", zip(list, accounts)) { writer, entry in
-                        writer.connection(
-                            entry.0, account: entry.1, usedBy: entry.0.lastUsedBy.map { names[$0] ?? $0 },
-                            settings.catalogue[entry.0.provider])
-                    }
-                    $0.member("next", next)
+                    $0.array("connections", list) { $0.connection($1, settings.catalogue[$1.connection.provider]) }
+                    $0.member("next", list.count == page.limit ? list.last?.connection.cursor.text : nil)
                 }
             })
     }
 
     func change(_ exchange: Exchange, _ id: ConnectionID, _ now: Instant) throws -> Step<Reply> {
         let session = try person(deciding: exchange, at: now)
-        let members = try Members(parsing: exchange, known: ["backgroundRefresh", "default"])
+        let members = try Members(parsing: exchange, known: ["backgroundRefresh", "default", "paused", "label"])
         // Everything is read before anything is changed.
-        let (background, isDefault) = (try members.flag("backgroundRefresh"), try members.flag("default"))
-        guard background != nil || isDefault != nil else {
-            throw Refusal.invalidRequest([MemberError("body", "backgroundRefresh or default")])
+        let change = ConnectionChange(
+            background: try members.flag("backgroundRefresh"), isDefault: try members.flag("default"),
+            isPaused: try members.flag("paused"), label: try members.nameOrNothing("label"))
+        guard change.background != nil || change.isDefault != nil || change.isPaused != nil || change.label != nil
+        else {
+            throw Refusal.invalidRequest([MemberError("body", "backgroundRefresh, default, paused or label")])
         }
-        guard try broker.store.read({ try $0.connection(id) })?.person == session.person else { throw Refusal.notFound }
-        if let background { try broker.setBackground(background, of: id, session: session, at: now) }
-        if let isDefault {
-            guard try broker.store.write({ try $0.setDefault(isDefault, id, of: session.person) }) else {
-                throw Refusal.notFound
-            }
-        }
+        try broker.change(id, change, session: session, at: now)
         return .done(.noContent)
     }
 
@@ -80,6 +77,7 @@ extension Gateway {
                     $0.object {
                         $0.member("local", "removed")
                         $0.member("provider", result.atProvider.rawValue)
+                        $0.member("shared", result.isShared)
                         $0.member("manageUrl", result.manageURL)
                     }
                 })
@@ -191,24 +189,34 @@ struct Page {
 }
 
 extension JSONWriter {
-    fileprivate mutating func connection(
-        _ connection: Connection, account: String?, usedBy: String?, _ provider: Provider?
-    ) {
+    fileprivate mutating func connection(_ summary: ConnectionSummary, _ provider: Provider?) {
+        let connection = summary.connection
         member("id", connection.id.text)
         member("provider", connection.provider.json)
         member("providerName", provider?.name ?? connection.provider.json)
-        member("account", account)
-        member("label", String?.none)
+        member("account", summary.names?.account)
+        member("label", summary.names.flatMap { $0.label.isEmpty ? nil : $0.label })
         member("scopes", connection.scopes.names)
         scopeTexts("scopeTexts", connection.scopes, provider)
-        member("status", account == nil ? "locked" : connection.status.word)
+        member("status", summary.names == nil ? "locked" : connection.status.word)
         member("unused", connection.status == .unused)
         member("default", connection.isDefault)
         member("backgroundRefresh", connection.background)
         member("createdAt", connection.createdAt.rfc3339)
         member("lastUsedAt", connection.lastUsedAt)
-        member("lastUsedBy", usedBy)
+        member("lastUsedBy", summary.usedBy)
         member("expiresAt", connection.expiresAt)
+        member("revocation", provider?.revocationWord ?? "none")
+        member("sharesGrant", summary.sharesGrant)
+        member("separable", provider?.connectsSeparately ?? false)
+        member("manageUrl", provider?.manageURL)
+    }
+}
+
+extension Provider {
+    /// How far taking back at the provider reaches.
+    fileprivate var revocationWord: String {
+        revokesAtProvider ? revocationEffect?.rawValue ?? "unknown" : "none"
     }
 }
 

@@ -11,7 +11,21 @@ public enum RevocationResult: String, Hashable, Sendable {
 }
 
 extension Provider {
-    public var revokesAtProvider: Bool { revoke.isOn && revocationStyle != .none && endpoints.revoke != nil }
+    public var revokesAtProvider: Bool { revoke.isOn && revocationStyle != .none && revocationEndpoint != nil }
+
+    private var revocationEndpoint: String? {
+        revoke.target == .grant ? endpoints.revokeGrant : endpoints.revoke
+    }
+
+    /// How far the call reaches; `nil`: it is not documented.
+    public var revocationEffect: RevokeRules.Effect? { revoke.target == .grant ? .grant : revoke.effect }
+
+    /// Whether the call may end what another connection of the same account stands on.
+    public var revocationIsWide: Bool { sharesGrant || revocationEffect != .token }
+
+    /// Whether the same account can be connected a second time with fewer scopes: not where the provider merges what
+    /// was ever granted, nor where a new authorization ends the one before.
+    public var connectsSeparately: Bool { incremental != .additive && !singleGrantPerUser }
 
     public var revocationStyle: RevokeRules.Style { revoke.style ?? (endpoints.revoke == nil ? .none : .rfc7009) }
 
@@ -22,7 +36,7 @@ extension Provider {
     public func revocationCall(
         accessToken: SecretText?, refreshToken: SecretText?
     ) throws(ProviderError) -> ProviderCall? {
-        guard revokesAtProvider, let template = endpoints.revoke else { return nil }
+        guard revokesAtProvider, let template = revocationEndpoint else { return nil }
         let refreshFirst = revoke.which == .refresh
         guard let secret = refreshFirst ? refreshToken ?? accessToken : accessToken ?? refreshToken else { return nil }
         let isRefresh = refreshFirst ? refreshToken != nil : accessToken == nil

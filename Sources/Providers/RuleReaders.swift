@@ -171,6 +171,7 @@ extension RevokeRules {
         tokenField = try fields.text("token_field") ?? "token"
         hintField = try fields.text("hint_field")
         which = try fields.choice("which", Which.self) ?? .refresh
+        target = try fields.choice("target", Target.self) ?? .token
         success = try fields.integers("success") ?? [200]
         gone = try fields.integers("gone") ?? []
         goneCodes = try fields.texts("gone_codes") ?? []

@@ -209,6 +209,11 @@ public struct RevokeRules: Sendable {
         case access, refresh
     }
 
+    /// Which of the provider's two calls is made, where it has two (GitHub).
+    public enum Target: String, Hashable, Sendable, CaseIterable {
+        case token, grant
+    }
+
     public enum Effect: String, Hashable, Sendable, CaseIterable {
         /// This token alone.
         case token
@@ -228,6 +233,7 @@ public struct RevokeRules: Sendable {
     public let tokenField: String
     public let hintField: String?
     public let which: Which
+    public let target: Target
     public let success: [Int]
     /// Statuses that mean it was gone already.
     public let gone: [Int]

@@ -20,6 +20,7 @@ public enum AuditEvent: String, Sendable {
     case backgroundOn = "background-on"
     case backgroundOff = "background-off"
     case recoveryMade = "recovery-made"
+    case paused, resumed
 }
 
 public struct AuditRecord: Sendable {

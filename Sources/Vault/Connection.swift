@@ -93,6 +93,27 @@ extension Rows {
         ).map(Connection.init)
     }
 
+    /// Oldest first, from after `after`: as many as a page shows, however many there are.
+    public func connections(of person: PersonID, after: ConnectionCursor?, limit: Int) throws -> [Connection] {
+        let from = after ?? ConnectionCursor(createdAt: Instant(milliseconds: .min), id: nil)
+        return try rows(
+            """
+            SELECT \(Connection.columns) FROM connection
+            WHERE person = ?1 AND created_at_ms >= ?2 AND (created_at_ms > ?2 OR id > ?3)
+            ORDER BY created_at_ms, id LIMIT ?4
+            """, [person.blob, from.createdAt.milliseconds, from.id?.blob, limit]
+        ).map(Connection.init)
+    }
+
+    /// Whether what ends the grant of this connection ends another one, too: the same account, connected again.
+    public func hasTwin(_ connection: Connection) throws -> Bool {
+        guard let tag = connection.accountTag else { return false }
+        return try row(
+            """
+            SELECT 1 FROM connection WHERE vault = ? AND account_tag = ? AND provider = ? AND id != ? LIMIT 1
+            """, [connection.vault.blob, tag.blob, connection.provider.json, connection.id.blob]) != nil
+    }
+
     public func connections(in vault: VaultID, provider: ProviderID) throws -> [Connection] {
         try rows(
             """
@@ -103,9 +124,11 @@ extension Rows {
     }
 
     /// Those that must be given a new key as soon as this vault is open.
-    public func connectionsToRekey(in vault: VaultID) throws -> [Connection] {
-        try rows("SELECT \(Connection.columns) FROM connection WHERE vault = ? AND rekey_pending = 1", [vault.blob])
-            .map(Connection.init)
+    public func connectionsToRekey(in vault: VaultID, limit: Int) throws -> [Connection] {
+        try rows(
+            "SELECT \(Connection.columns) FROM connection WHERE vault = ? AND rekey_pending = 1 LIMIT ?",
+            [vault.blob, limit]
+        ).map(Connection.init)
     }
 
     /// The connection key, for a vault that is open. A form sealed to the vault is replaced by the wrap when `writing`.
@@ -168,7 +191,25 @@ extension Rows {
     }
 }
 
+/// Where a page of connections ended. It holds when that connection is gone by the next page.
+public struct ConnectionCursor: Sendable {
+    public let createdAt: Instant
+    let id: ConnectionID?
+
+    init(createdAt: Instant, id: ConnectionID?) { (self.createdAt, self.id) = (createdAt, id) }
+
+    public init?(parsing text: String) {
+        let parts = text.split(separator: ".", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let at = Int64(parts[0]), let id = ConnectionID(parsing: parts[1]) else { return nil }
+        self.init(createdAt: Instant(milliseconds: at), id: id)
+    }
+
+    public var text: String { "\(createdAt.milliseconds).\(id?.text ?? "")" }
+}
+
 extension Connection {
+    public var cursor: ConnectionCursor { ConnectionCursor(createdAt: createdAt, id: id) }
+
     /// The row has not moved since it was read.
     public func isSame(as other: Connection) -> Bool {
         generation == other.generation && keyVersion == other.keyVersion && status == other.status
@@ -193,6 +234,27 @@ extension Rows {
 }
 
 extension Rows {
+    /// Vended to nobody and not renewed until it is resumed. What waits for a person already is not paused on top.
+    public func setPaused(_ isPaused: Bool, _ connection: Connection) throws -> Bool {
+        let (from, to): (ConnectionStatus, ConnectionStatus) = isPaused ? (.active, .paused) : (.paused, .active)
+        guard connection.status != to else { return true }
+        return try changed(
+            "UPDATE connection SET status = ? WHERE id = ? AND status = ?",
+            [to.rawValue, connection.id.blob, from.rawValue]) == 1
+    }
+
+    /// What the person calls it; empty for nothing.
+    public func setLabel(_ label: String, of connection: Connection, with vault: OpenVault) throws {
+        let key = try openKey(of: connection, with: vault)
+        var credential = try openCredential(of: connection, with: key)
+        credential.label = label
+        let sealed = try seal(credential, under: key, connection.credentialPurpose)
+        let done = try changed(
+            "UPDATE connection SET credential = ? WHERE id = ? AND generation = ? AND key_version = ?",
+            [sealed.blob, connection.id.blob, connection.generation, connection.keyVersion])
+        guard done == 1 else { throw VaultError.conflict }
+    }
+
     /// Whether the provider may be asked about this connection's token again: once a minute, six times an hour. Counts.
     public func mayCheck(_ id: ConnectionID, at now: Instant) throws -> Bool {
         let minute = now.milliseconds - 60_000

@@ -4,7 +4,7 @@ import Secrets
 
 /// What a provider gave us for one connection, as it stands sealed under the connection key.
 ///
-///     version 1 ‖ access token ‖ refresh token ‖ token type ‖ account id ‖ account label ‖ tenant ‖ log keys
+///     version 1 ‖ access token ‖ refresh token ‖ token type ‖ account id ‖ account label ‖ tenant ‖ log keys ‖ label
 ///
 /// each a 32-bit length (big endian) and that many bytes; an absent field has length 0.
 public struct Credential: Sendable {
@@ -18,10 +18,12 @@ public struct Credential: Sendable {
     /// key, so that activity stays readable; and with every new connection key comes a new one, so that whoever has an
     /// old connection key reads nothing of what is recorded from then on.
     public var logKeys: SecretText
+    /// What the person calls this connection. Sealed like the account, which it may well repeat.
+    public var label: String
 
     public init(
         accessToken: SecretText, refreshToken: SecretText?, tokenType: String, accountID: String, accountLabel: String,
-        tenant: String, logKeys: SecretText
+        tenant: String, logKeys: SecretText, label: String = ""
     ) {
         self.accessToken = accessToken
         self.refreshToken = refreshToken
@@ -30,6 +32,7 @@ public struct Credential: Sendable {
         self.accountLabel = accountLabel
         self.tenant = tenant
         self.logKeys = logKeys
+        self.label = label
     }
 
     public init(decoding sealed: borrowing SecretBytes) throws {
@@ -41,7 +44,8 @@ public struct Credential: Sendable {
                 tokenType: String(decoding: view.tokenType, as: UTF8.self),
                 accountID: String(decoding: view.accountID, as: UTF8.self),
                 accountLabel: String(decoding: view.accountLabel, as: UTF8.self),
-                tenant: String(decoding: view.tenant, as: UTF8.self), logKeys: try SecretText(copying: view.logKeys))
+                tenant: String(decoding: view.tenant, as: UTF8.self), logKeys: try SecretText(copying: view.logKeys),
+                label: String(decoding: view.label, as: UTF8.self))
         }
     }
 
@@ -67,8 +71,8 @@ public struct Credential: Sendable {
     func withEncoded<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         let texts = [Array(tokenType.utf8), Array(accountID.utf8), Array(accountLabel.utf8), Array(tenant.utf8)]
         let count =
-            1 + 7 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count }
-            + logKeys.count
+            1 + 8 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count }
+            + logKeys.count + label.utf8.count
         let encoded = try SecretBytes(count: count) { target in
             var offset = 1
             target[0] = 1
@@ -85,6 +89,7 @@ public struct Credential: Sendable {
             }
             for text in texts { text.withUnsafeBytes { put($0) } }
             logKeys.withUnsafeBytes { put($0) }
+            Array(label.utf8).withUnsafeBytes { put($0) }
         }
         return try encoded.withUnsafeBytes { try body($0) }
     }
@@ -92,7 +97,8 @@ public struct Credential: Sendable {
 
 /// The fields of an opened credential where they lie: what a vend reads, without copies.
 public struct CredentialView {
-    public let accessToken, refreshToken, tokenType, accountID, accountLabel, tenant, logKeys: UnsafeRawBufferPointer
+    public let accessToken, refreshToken, tokenType, accountID, accountLabel, tenant, logKeys,
+        label: UnsafeRawBufferPointer
 
     public init(_ buffer: UnsafeRawBufferPointer) throws(VaultError) {
         guard buffer.first == 1 else { throw .damaged("credential version") }
@@ -111,5 +117,6 @@ public struct CredentialView {
         accountLabel = try next()
         tenant = try next()
         logKeys = try next()
+        label = try next()
     }
 }

@@ -49,6 +49,11 @@ extension Rows {
         }
         let isFenced = state.leaseEpoch == claim.epoch
         if current.keyVersion == claimed.keyVersion {
+            var renewal = renewal
+            // The person gave it another name while the request was under way.
+            if current.credential != claimed.credential {
+                renewal.credential.label = try openCredential(of: current, with: key).label
+            }
             if !isFenced { try journal(renewal, for: claim, key: key, current: current, adopted: true) }
             let sealed = try seal(renewal.credential, under: key, current.purpose(generation: next))
             try advance(current, to: next, credential: sealed, renewal.times, epochMoves: !isFenced)

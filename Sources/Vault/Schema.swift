@@ -128,7 +128,9 @@ enum Schema {
             last_code TEXT
         ) STRICT;
         CREATE INDEX connection_vault ON connection (vault, provider);
-        CREATE INDEX connection_person ON connection (person, provider);
+        CREATE INDEX connection_person ON connection (person, created_at_ms, id);
+        CREATE INDEX connection_account ON connection (vault, account_tag) WHERE account_tag IS NOT NULL;
+        CREATE INDEX connection_rekey ON connection (vault) WHERE rekey_pending = 1;
         -- By provider first: what waits for a provider that is down must not hide what is due at another.
         CREATE INDEX connection_due ON connection (provider, next_refresh_at_ms)
             WHERE background = 1 AND status = 'active' AND next_refresh_at_ms IS NOT NULL;

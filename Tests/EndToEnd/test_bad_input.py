@@ -27,13 +27,14 @@ BODIES = [
     ("POST", "/api/keys", {"name": "x"}, ["name"]),
     ("POST", "/api/plugins", {"name": "x"}, ["name"]),
     ("POST", "/api/tokens/report", {"connection": "c_x", "tokenHash": "A" * 43, "status": 401}, ["connection", "tokenHash"]),
-    ("PATCH", CONNECTION, {"backgroundRefresh": True, "default": True}, []),
+    ("PATCH", CONNECTION, {"backgroundRefresh": True, "default": True, "paused": True, "label": "x"}, []),
 ]
 NAMES = [f"{method} {path.split('_')[0]}" for method, path, *_ in BODIES]
 POSTS = pytest.mark.parametrize("method, path, good, required", BODIES, ids=NAMES)
 TYPES = {"provider": str, "scopes": list, "account": str, "minTTL": int, "reason": str, "tool": str, "userId": str,
          "digest": str, "decision": str, "owner": str, "bridge": str, "request": str, "alsoFor": list, "formToken": str,
-         "code": str, "name": str, "connection": str, "tokenHash": str, "status": int, "backgroundRefresh": bool, "default": bool}
+         "code": str, "name": str, "connection": str, "tokenHash": str, "status": int, "backgroundRefresh": bool, "default": bool,
+         "paused": bool, "label": str}
 WRONG = {str: [1, True, ["x"], {"x": 1}, 1.5, ""], list: [1, "repo", {"0": "repo"}, [1], [["repo"]], [None], True],
          int: ["60", 1.5, True, [60], {}, -1, 3601, 10 ** 30], bool: ["true", 1, 0, [True], {}]}
 
@@ -104,7 +105,7 @@ def test_every_wrong_member_is_named_with_what_was_expected(alice, rows, method,
     with rows.unchanged():
         for name in good:
             for wrong in WRONG[TYPES[name]]:
-                if wrong == "" and name in ("reason", "tool") or name == "status" and wrong in (-1, 3601):
+                if wrong == "" and name in ("reason", "tool", "label") or name == "status" and wrong in (-1, 3601):
                     continue  # nothing to say is as good as not saying it; and no API's status is too odd to be told
                 assert_refused(send(alice, method, path, json.dumps(good | {name: wrong})),
                                {"owner": None, "bridge": None, "request": None}.get(name, name))

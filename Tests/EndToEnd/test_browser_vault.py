@@ -83,17 +83,20 @@ def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instanc
     assert key.vend("github", ["repo"]).status_code == 401
 
     # Background refresh is a decision of its own, with what it means.
-    github.get_by_role("checkbox", name="Background refresh").click()
+    github.get_by_text("Change", exact=True).click()
+    github.get_by_role("button", name="Switch background refresh on").click()
     expect(question(github)).to_contain_text("ENCRYPTION_KEY")
     assert not any(connection["backgroundRefresh"] for connection in person.connections()), "not before yes"
     look(page, "vault-question")
-    github.get_by_role("button", name="Switch on").click()
+    github.get_by_role("button", name="Switch on", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("Background refresh is on")
-    expect(github.get_by_role("checkbox")).to_be_checked()
+    expect(github.get_by_text("background refresh", exact=True)).to_be_visible()
     assert {c["provider"]: c["backgroundRefresh"] for c in person.connections()} == {"github": True, "linear": False}
-    github.get_by_role("checkbox").click()
-    github.get_by_role("button", name="Switch off").click()
-    expect(github.get_by_role("checkbox")).not_to_be_checked()
+    github.get_by_text("Change", exact=True).click()
+    github.get_by_role("button", name="Switch background refresh off").click()
+    github.get_by_role("button", name="Switch off", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Background refresh is off")
+    expect(github.get_by_text("background refresh", exact=True)).to_be_hidden()
 
     page.get_by_role("button", name="Lock now").click()
     expect(page.get_by_role("status")).to_contain_text("Locked")

@@ -5,15 +5,17 @@ let asked = 0;
 
 /**
  * Puts the question in the place of the actions that `button` stands in. `yes` names the button that does it, `effect`
- * is the sentence before, `act` does it and answers nothing; what happened afterwards is said by `act`.
+ * is the sentence before, `act` does it and answers nothing; what happened afterwards is said by `act`. `danger` is how
+ * the button looks.
  */
-export function ask(button, { effect, yes, act }) {
+export function ask(button, { effect, yes, act, danger = true }) {
     if (button.closest("li, .card").querySelector(".confirm")) return; // one question at a time in one place
     const place = button.closest(".actions, .check");
     const question = stamp("question", { effect, yes });
     const text = question.querySelector("p");
     question.setAttribute("aria-labelledby", text.id = `question-${asked += 1}`);
     const [confirm, leave] = question.querySelectorAll("button");
+    confirm.classList.toggle("danger", danger);
     const close = () => {
         question.remove();
         place.hidden = false;

@@ -9,6 +9,7 @@ const events = {
     "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
     "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
     "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
+    paused: "Paused", resumed: "Resumed",
 };
 // Those whose caller is who did it, here in this list of the person's own doings.
 const own = new Set(["signed-in", "signed-out", "recovery-made", "removed", "key-removed"]);

@@ -1,5 +1,5 @@
 // One part of /vault: a list, what to say when it is empty, and when it could not be loaded.
-import { byId } from "/page.js";
+import { byId, call, trouble } from "/page.js";
 
 /** Loads rows into the part `id`; `rows` answers them as elements. */
 export async function showList(id, rows) {
@@ -16,6 +16,51 @@ export async function showList(id, rows) {
     }
     list.removeAttribute("aria-busy");
     part.querySelector("[data-empty]").hidden = list.children.length > 0 || !trouble.hidden;
+}
+
+const PAGE = 50;
+
+/**
+ * A list that comes in pages: the first at once, the next when asked for. `rowOf(item, { loaded, isWhole })` draws one.
+ * Shown again, it is as long as it was.
+ */
+export function pagedList(id, address, plural, rowOf) {
+    let loaded = [];
+    let next = null;
+    const part = () => byId(id);
+    const button = () => part().querySelector("[data-more]");
+    const load = async query => {
+        const page = await call("GET", `${address}?${query}`);
+        next = page.next ?? null;
+        button().hidden = next === null;
+        return page[plural] ?? [];
+    };
+    const draw = items => items.map(item => rowOf(item, { loaded, isWhole: next === null }));
+    const more = async () => {
+        button().disabled = true;
+        try {
+            const added = await load(`limit=${PAGE}&after=${encodeURIComponent(next)}`);
+            loaded = loaded.concat(added);
+            const rows = draw(added);
+            part().querySelector("[data-list]").append(...rows);
+            const heading = rows[0]?.querySelector("h3");
+            if (heading) {
+                heading.tabIndex = -1;
+                heading.focus();
+            }
+        } catch (problem) {
+            trouble(problem);
+        }
+        button().disabled = false;
+    };
+    let ready = false;
+    return {
+        show: () => {
+            if (!ready) button().addEventListener("click", more);
+            ready = true;
+            return showList(id, async () => draw(loaded = await load(`limit=${Math.min(Math.max(loaded.length, PAGE), 500)}`)));
+        },
+    };
 }
 
 let rows = 0;

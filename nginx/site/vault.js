@@ -1,8 +1,9 @@
 // /vault: the page of control. Each part loads by itself, so that one that fails hides no other.
 import { byId, call, clean, fill, say, show, start, trouble } from "/page.js";
 import { showActivity } from "/vault-activity.js";
-import { showConnections, showProviders } from "/vault-connections.js";
+import { showConnections } from "/vault-connections.js";
 import { showKeys, showPlugins, showSessions, takeNewKeys } from "/vault-holders.js";
+import { showProviders } from "/vault-providers.js";
 import { ask } from "/question.js";
 import { offerRecovery } from "/secret.js";
 

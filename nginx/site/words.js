@@ -8,6 +8,8 @@ const kinds = {
 };
 
 const riskWord = risk => risks[risk] ?? risks.unknown;
+/** Who is gone has only an id left. */
+export const callerWord = name => (/^[a-z]_[\w-]{22}$/.test(name ?? "") ? "something since removed" : clean(name));
 export const kindWord = kind => kinds[kind] ?? clean(kind, 40);
 
 /** One scope in words, by a template of the page; a service's own name for it is shown whole, and once. */

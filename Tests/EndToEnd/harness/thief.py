@@ -22,7 +22,7 @@ from .loot import Loot
 TOKEN = re.compile(rb"ts[a-z]_[A-Za-z0-9_-]{64}[0-9A-Za-z]{6}")
 REQUEST_ID = re.compile(rb"r_[A-Za-z0-9_-]{22}")
 SHORT_SECRET = re.compile(rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
-CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tenant", "log_key")
+CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tenant", "log_key", "label")
 
 # Every column that holds bytes, and what is in it. A new column must be put in one of the two.
 OPEN_COLUMNS = {
@@ -331,7 +331,7 @@ def decrypt_unchecked(box: bytes, key: bytes) -> bytes:
 
 
 def credential_texts(plaintext: bytes) -> list[bytes] | None:
-    """version 1 ‖ seven fields, each behind its length; None for anything else."""
+    """version 1 ‖ eight fields, each behind its length; None for anything else."""
     if plaintext[:1] != b"\1":
         return None
     parts, rest = [], plaintext[1:]

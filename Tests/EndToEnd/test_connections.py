@@ -1,0 +1,131 @@
+"""What a person can do with a connection: name it, make it the default, pause it; and lists of ten thousand."""
+
+from base64 import urlsafe_b64decode
+
+import pytest
+
+from harness.answers import assert_problem
+from harness.database import Database
+from harness.flow import CORP, GITHUB, at_once
+from harness.people import Person
+from harness.waiting import until
+
+
+def path(connection: dict) -> str:
+    return f"/api/connections/{connection['id']}"
+
+
+def change(person: Person, connection: dict, **members):
+    return person.call("PATCH", path(connection), members)
+
+
+@pytest.fixture
+def connected(person, double):
+    person.connect(GITHUB)
+    return person.connections()[0]
+
+
+def test_a_label_is_kept_and_names_the_connection_to_a_caller(person, connected, double):
+    key = person.api_key()
+    assert change(person, connected, label="Work \u202e\u0007account").status_code == 204
+    assert person.connections()[0]["label"] == "Work account", "what would turn the line around is gone"
+    assert key.token("github", ["repo"], account="Work account")["connection"]["id"] == connected["id"]
+    # A consent, a renewed key: the label stays with the connection.
+    person.connect(GITHUB | {"scope": "repo gist"})
+    assert person.connections()[0]["label"] == "Work account" and person.connections()[0]["id"] == connected["id"]
+    for on in (True, False):
+        assert change(person, connected, backgroundRefresh=on).status_code == 204
+    assert person.connections()[0]["label"] == "Work account"
+    for nothing in (None, ""):
+        assert change(person, connected, label="x").status_code == 204
+        assert change(person, connected, label=nothing).status_code == 204
+        assert person.connections()[0]["label"] is None
+    assert key.link("github", ["repo"], account="Work account")["reason"] == "not-connected"
+
+
+def is_due(connection: dict, person: Person) -> None:
+    """Its token has expired, as far as we know."""
+    Database(person.instance).run(
+        "UPDATE connection SET expires_at_ms = 1000, next_refresh_at_ms = 1000, obtained_at_ms = 0 WHERE id = ?",
+        urlsafe_b64decode(connection["id"][2:] + "=="))
+
+
+def test_a_label_outlives_a_refresh_that_was_under_way(person, double):
+    person.connect(CORP)
+    connection, key = person.connections()[0], person.api_key()
+    is_due(connection, person)
+    double.fault("generic", "refresh", "hold")
+
+    def rename():
+        assert double.get("wait", family="generic", endpoint="refresh")["reached"]
+        assert change(person, connection, label="Renamed meanwhile").status_code == 204
+        double.post("release", family="generic", endpoint="refresh")
+
+    vended, _ = at_once(lambda: key.vend("corp", ["read"]), rename)
+    assert vended.status_code == 200 and vended.json()["refreshed"]
+    assert person.connections()[0]["label"] == "Renamed meanwhile"
+
+
+@pytest.mark.parametrize("body, member", [
+    ({"label": "x" * 81}, "label"), ({"label": "x" * 10_240}, "label"), ({"label": "a" + "\u0301" * 2000}, "label"),
+    ({"label": "\u202e\u0007 "}, "label"), ({"label": 7}, "label"), ({"label": ["x"]}, "label"), ({"paused": "yes"}, "paused"),
+    ({"paused": None}, "paused"), ({"default": 1}, "default"), ({"backgroundRefresh": "on"}, "backgroundRefresh"),
+    ({"colour": "red"}, "colour"), ({}, "body")])
+def test_bad_changes_name_the_member_and_change_nothing(person, connected, body, member):
+    with Database(person.instance).unchanged():
+        refused = person.call("PATCH", path(connected), body)
+    assert assert_problem(refused, 400, "invalid-request")["errors"][0]["member"] == member
+    assert person.connections()[0]["label"] is None
+
+
+def test_paused_is_vended_to_nobody_and_resumes_as_it_was(person, plugin, double):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    connection, key = person.connections()[0], person.api_key()
+    assert plugin.token("github", ["repo"], user=person) and key.token("github", ["repo"])
+    assert change(person, connection, paused=True).status_code == 204
+    assert person.connections()[0]["status"] == "paused"
+    assert plugin.link("github", ["repo"], user=person)["reason"] == "not-connected"
+    assert key.link("github", ["repo"], account=connection["id"])["reason"] == "not-connected"
+    assert change(person, connection, paused=True).status_code == 204, "once more is the same"
+    assert change(person, connection, paused=False).status_code == 204
+    assert plugin.token("github", ["repo"], user=person) and key.token("github", ["repo"])
+    events = lambda: [line["event"] for line in person.get("/api/activity").json()["activity"]]  # noqa: E731
+    until(lambda: events().count("resumed") == 1, "it to be on record")
+    assert events().count("paused") == 1
+
+
+def test_paused_is_not_renewed_in_the_background(person, other, double):
+    """Both are due; the keeper has been through what is due when the other one was renewed."""
+    for one in (person, other):
+        one.connect(CORP)
+    paused, awake = person.connections()[0], other.connections()[0]
+    assert change(person, paused, paused=True).status_code == 204
+    for one, connection in ((person, paused), (other, awake)):
+        is_due(connection, one)
+        assert change(one, connection, backgroundRefresh=True).status_code == 204
+    assert double.get("wait", family="generic", endpoint="refresh", timeout=90)["reached"]
+    assert double.count("generic", "refresh") == 1
+    until(lambda: other.connections()[0]["expiresAt"] > "2000", "the other one to be renewed")
+    assert person.connections()[0]["status"] == "paused" and person.connections()[0]["expiresAt"] < "2000"
+
+
+def test_what_waits_for_the_person_is_not_paused_on_top(person, connected):
+    Database(person.instance).run("UPDATE connection SET status = 'reauthorize' WHERE person = (SELECT id FROM person WHERE name = ?)",
+                                  person.name)
+    assert_problem(change(person, connected, paused=True), 409, "changed")
+    assert person.connections()[0]["status"] == "reauthorization-required"
+
+
+def test_pages_of_connections_hold_while_things_go(person, double):
+    for bridge in ("github", "google", "linear", "slack"):
+        person.connect({"owner": "toolshed", "bridge": bridge, "scope": ""})
+    whole = [connection["id"] for connection in person.connections()]
+    assert len(whole) == 4
+    first = person.get("/api/connections?limit=2").json()
+    assert [c["id"] for c in first["connections"]] == whole[:2]
+    # The one that the page ended with is taken away in between.
+    assert person.delete(f"/api/connections/{whole[1]}").status_code == 200
+    rest = person.get("/api/connections", params={"after": first["next"]}).json()
+    assert [c["id"] for c in rest["connections"]] == whole[2:] and rest["next"] is None
+    for wrong in ("x", "1.", "1.c_x", whole[0]):
+        assert_problem(person.get("/api/connections", params={"after": wrong}), 400, "invalid-request")
