@@ -77,7 +77,7 @@ extension Gateway {
                     $0.object {
                         $0.member("local", "removed")
                         $0.member("provider", result.atProvider.rawValue)
-                        $0.member("shared", result.isShared)
+                        if result.isShared { $0.member("shared", true) }
                         $0.member("manageUrl", result.manageURL)
                     }
                 })
