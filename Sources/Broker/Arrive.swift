@@ -14,7 +14,7 @@ extension Broker {
         let flow = exchange.flow
         let provider = exchange.provider
         let existing = try flow.extends.flatMap { id in try store.read { try $0.connection(id) } }
-        let placement = try place(exchange, existing: existing, account: account)
+        let placement = try place(exchange, existing: existing, account: account, scopes: tokens.scopes)
         let grant = try self.grant(exchange, tokens, account: account, replacing: placement.replaces, at: now)
         var outcome = exchange.outcome
         outcome.scopes = grant.scopes
@@ -81,7 +81,9 @@ extension Broker {
 
     /// The same account again keeps its connection. Told by a tag that only the open vault can make, so for a locked
     /// vault the account counts as another one and waits for Keep.
-    private func place(_ exchange: Exchange, existing: Connection?, account: AccountIdentity?) throws -> Placement {
+    private func place(
+        _ exchange: Exchange, existing: Connection?, account: AccountIdentity?, scopes: ScopeSet
+    ) throws -> Placement {
         let siblings = try store.read {
             try $0.connections(in: exchange.flow.vault, provider: exchange.provider.id)
         }
@@ -98,19 +100,27 @@ extension Broker {
         }
         guard let account else {
             // The provider does not say whose it is: a reconnection stays what it was.
-            return Placement(replaces: existing, isUnused: false)
+            return Placement(replaces: exchange.flow.separate ? nil : existing, isUnused: false)
         }
         guard case .open(let vault) = exchange.destination else {
             return Placement(replaces: nil, isUnused: !siblings.isEmpty)
         }
         let tag = try store.read { try $0.accountTag(provider: exchange.provider.id, accountID: account.id, in: vault) }
+        if exchange.flow.separate {
+            let isMeant = existing.map { $0.isAccount(tag) || $0.hasUnknownAccount } ?? siblings.isEmpty
+            return Placement(replaces: nil, isUnused: !isMeant)
+        }
         if let existing {
             if existing.isAccount(tag) || existing.hasUnknownAccount {
                 return Placement(replaces: existing, isUnused: false)
             }
             return Placement(replaces: nil, isUnused: true)
         }
-        if let same = siblings.first(where: { $0.isAccount(tag) }) { return Placement(replaces: same, isUnused: false) }
+        if let same = siblings.first(where: { $0.isAccount(tag) }) {
+            // What it can do already is not taken from it by a consent that was about another account.
+            let covers = exchange.provider.missing(from: scopes, for: same.scopes).isEmpty
+            return Placement(replaces: covers ? same : nil, isUnused: !covers)
+        }
         return Placement(replaces: nil, isUnused: !siblings.isEmpty)
     }
 

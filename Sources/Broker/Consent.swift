@@ -13,9 +13,25 @@ public struct ConnectLink: Sendable {
     public let provider: ProviderID
     public let scopes: ScopeSet
     public let request: RequestID?
+    public let connection: Which
+    /// Beside the connection that is there: the same account once more, with these scopes alone.
+    public let separate: Bool
 
-    public init(provider: ProviderID, scopes: ScopeSet, request: RequestID?) {
+    /// Which of the person's connections it is about.
+    public enum Which: Sendable, Hashable {
+        /// The one that fits best.
+        case any
+        /// None of them: another account.
+        case new
+        /// This one; without a request it is connected anew in its place.
+        case one(ConnectionID)
+    }
+
+    public init(
+        provider: ProviderID, scopes: ScopeSet, request: RequestID?, connection: Which = .any, separate: Bool = false
+    ) {
         (self.provider, self.scopes, self.request) = (provider, scopes, request)
+        (self.connection, self.separate) = (connection, separate)
     }
 }
 
@@ -37,6 +53,14 @@ public struct ConsentDocument: Sendable {
         public let locked: Bool
     }
 
+    /// One of the person's connections that could be meant.
+    public struct Account: Sendable {
+        public let id: String
+        public let account: String
+        public let label: String
+        public let isChosen: Bool
+    }
+
     public struct Requester: Sendable {
         public let id: String
         public let name: String
@@ -49,6 +73,14 @@ public struct ConsentDocument: Sendable {
     public let provider: (id: String, name: String)
     public let owner: String
     public let account: String?
+    /// The account that the request names, where none of that name is connected.
+    public let namedAccount: String?
+    /// Where there are several and the request names none.
+    public let accounts: [Account]
+    /// It is connected anew in its place; beside what is there; or could be.
+    public let reconnects, separate, separable: Bool
+    /// It is paused, and Approve lets it be used again.
+    public let resumes: Bool
     public let requester: Requester?
     public let reason: String
     public let tool: String
@@ -65,10 +97,12 @@ public struct ConsentDocument: Sendable {
         func lines(_ list: [ScopeLine]) -> [String] { list.map { "\($0.scope)|\($0.text)|\($0.risk)|\($0.isNew)" } }
         let parts: [String] =
             [
-                signedInAs, provider.id, provider.name, account ?? "", requester?.id ?? "", requester?.name ?? "",
+                signedInAs, provider.id, provider.name, account ?? "", namedAccount ?? "",
+                "\(reconnects) \(separate) \(resumes)", requester?.id ?? "", requester?.name ?? "",
                 reason,
                 tool, matchCode ?? "", "\(needsProvider)", "\(isFinished)",
             ] + lines(scopes) + ["also"] + lines(alsoIncludes) + others.map { "\($0.id)|\($0.name)|\($0.ticked)" }
+            + ["accounts"] + accounts.map { "\($0.id)|\($0.account)|\($0.isChosen)" }
         var data = AssociatedData("toolshed/v1/consent")
         for part in parts { data.add(part) }
         return try session.derived.derive(TagRole.self, label: "toolshed/v1/consent").tag(data)
@@ -83,6 +117,7 @@ struct Consent {
     let requestID: RequestID?
     /// The connection that would grow, be reconnected or be shared.
     let existing: Connection?
+    let separate: Bool
     /// The account that the caller named and nobody has connected yet.
     let namedAccount: String?
     let destination: VaultID
@@ -118,15 +153,22 @@ extension Broker {
         let claim = try request.flatMap { request in
             try link.request.map { id in try store.read { try $0.claim(of: request, id: id) } }
         }
-        let existing = try existingConnection(
-            provider: provider, in: destination, asked: asked, account: claim?.account ?? "", session: session)
-        let granted = existing?.connection.scopes ?? .empty
-        let isLive = existing?.connection.status == .active
+        guard !link.separate || provider.connectsSeparately else {
+            throw Refusal.invalidRequest([MemberError("separate", "a provider that keeps connections apart")])
+        }
+        let (existing, accounts) = try existingConnection(
+            link, provider: provider, in: destination, asked: asked, account: claim?.account ?? "", session: session)
+        let granted = link.separate ? .empty : existing?.connection.scopes ?? .empty
+        let status = existing?.connection.status
+        let isPaused = status == .paused && !link.separate
+        let isLive = (status == .active || isPaused) && !link.separate
+        let isNamed = if case .one = link.connection { true } else { false }
+        let reconnects = isNamed && request == nil && !link.separate
         let missing = provider.missing(from: isLive ? granted : .empty, for: asked)
         let isPlugin = request?.callerKind == .plugin
         // A plugin is handed the connection's key, which only a session that opens the vault can give.
         let canShare = destination == session.vault.id
-        let needsProvider = !missing.isEmpty || !isLive || (isPlugin && !canShare)
+        let needsProvider = reconnects || !missing.isEmpty || !isLive || (isPlugin && !canShare)
         let shown =
             needsProvider
             ? provider.canonical(provider.requestScopes(asked: asked, granted: granted)).union(asked) : granted
@@ -135,18 +177,21 @@ extension Broker {
             isFinished: request.map { !$0.isOpen(at: now) } ?? false,
             signedInAs: try store.read { try $0.person(session.person)?.name } ?? "",
             provider: (provider.id.json, provider.name), owner: provider.id.owner, account: existing?.account,
+            namedAccount: existing == nil ? claim.flatMap { $0.account.isEmpty ? nil : $0.account } : nil,
+            accounts: accounts, reconnects: reconnects, separate: link.separate,
+            separable: existing != nil && !link.separate && provider.connectsSeparately, resumes: isPaused,
             requester: try request.map { try requester(of: $0, session: session) }, reason: claim?.reason ?? "",
             tool: claim?.tool ?? "", matchCode: link.request.map { Request.matchCode(of: $0) },
             askedAt: request?.createdAt, scopes: lines(asked, new: missing, provider),
             alsoIncludes: lines(also, new: provider.missing(from: granted, for: also), provider),
             others: try others(
-                request: request, connection: existing?.connection, shown: shown, provider: provider, session: session,
+                request: request, connection: link.separate ? nil : existing?.connection, shown: shown,
+                provider: provider, session: session,
                 at: now),
             needsProvider: needsProvider, expiresIn: request.map { max(0, now.seconds(until: $0.expiresAt)) })
         return Consent(
             document: document, provider: provider, request: request, requestID: link.request,
-            existing: existing?.connection,
-            namedAccount: existing == nil ? claim.flatMap { $0.account.isEmpty ? nil : $0.account } : nil,
+            existing: existing?.connection, separate: link.separate, namedAccount: document.namedAccount,
             destination: destination, asked: asked, shown: shown.union(asked))
     }
 
@@ -166,21 +211,55 @@ extension Broker {
         return request
     }
 
-    /// Which connection this consent is about: the named account, else the one that has most of what is asked.
+    /// How many of a person's accounts at one provider the page offers to choose from.
+    private static let accountsOffered = 20
+
+    /// Which connection this consent is about: the one that the link or the request names, else the one that has most of
+    /// what is asked; and the others that it could be about.
     private func existingConnection(
-        provider: Provider, in vault: VaultID, asked: ScopeSet, account: String, session: OpenSlot
-    ) throws -> (connection: Connection, account: String?)? {
-        let all = try store.read { rows in
-            try rows.connections(in: vault, provider: provider.id).map { connection in
-                (connection, try self.account(of: connection, session: session, rows))
+        _ link: ConnectLink, provider: Provider, in vault: VaultID, asked: ScopeSet, account: String, session: OpenSlot
+    ) throws -> (chosen: (connection: Connection, account: String?)?, accounts: [ConsentDocument.Account]) {
+        try store.read { rows in
+            let all = try rows.connections(in: vault, provider: provider.id)
+            func chosen(_ connection: Connection?) throws -> (connection: Connection, account: String?)? {
+                try connection.map { ($0, try self.account(of: $0, session: session, rows)) }
             }
+            func isNamed(_ connection: Connection) throws -> Bool {
+                if connection.id.text == account { return true }
+                let names = try self.names(of: connection, session: session, rows)
+                return names.map { $0.account == account || $0.label == account } ?? false
+            }
+            if case .one(let id) = link.connection {
+                guard let named = all.first(where: { $0.id == id }) else { throw Refusal.notFound }
+                guard try account.isEmpty || isNamed(named) else {
+                    throw Refusal.invalidRequest([MemberError("connection", "the account that the request names")])
+                }
+                let others = link.request != nil && account.isEmpty ? all : []
+                return (try chosen(named), try offered(others, chosen: named, session: session, rows))
+            }
+            if !account.isEmpty {
+                return (try chosen(all.first { $0.id.text == account } ?? all.first(where: isNamed)), [])
+            }
+            if link.connection == .new {
+                return (nil, try offered(link.request == nil ? [] : all, chosen: nil, session: session, rows))
+            }
+            let best = all.min {
+                provider.missing(from: $0.scopes, for: asked).count
+                    < provider.missing(from: $1.scopes, for: asked).count
+            }
+            return (try chosen(best), try offered(all, chosen: best, session: session, rows))
         }
-        if !account.isEmpty {
-            return all.first { $0.0.id.text == account || $0.1 == account }
-        }
-        return all.min {
-            provider.missing(from: $0.0.scopes, for: asked).count
-                < provider.missing(from: $1.0.scopes, for: asked).count
+    }
+
+    private func offered(
+        _ connections: [Connection], chosen: Connection?, session: OpenSlot, _ rows: Rows
+    ) throws -> [ConsentDocument.Account] {
+        guard connections.count > 1 || chosen == nil else { return [] }
+        return try connections.prefix(Self.accountsOffered).compactMap { connection in
+            try names(of: connection, session: session, rows).map {
+                ConsentDocument.Account(
+                    id: connection.id.text, account: $0.account, label: $0.label, isChosen: connection.id == chosen?.id)
+            }
         }
     }
 

@@ -82,6 +82,12 @@ extension Broker {
         guard let connection = consent.existing else { throw Refusal.changed }
         var outcome = self.outcome(consent, session: session, status: .approved, message: nil)
         outcome.connection = connection.id
+        if connection.status == .paused {
+            try record(
+                AuditRecord(
+                    .resumed, person: session.person, provider: consent.provider.id.json, connection: connection.id),
+                at: now)
+        }
         for plugin in plugins {
             try record(
                 AuditRecord(
@@ -94,6 +100,7 @@ extension Broker {
             guard let current = try rows.connection(connection.id), current.isSame(as: connection) else {
                 throw Refusal.changed
             }
+            if connection.status == .paused, try !rows.setPaused(false, connection) { throw Refusal.changed }
             for plugin in plugins {
                 try rows.approve(plugin, for: connection, key: key, scopes: consent.shown, at: now)
             }
@@ -107,7 +114,7 @@ extension Broker {
     private func sendToProvider(
         _ consent: Consent, plugins: [PluginID], session: OpenSlot, at now: Instant
     ) throws -> String {
-        let granted = consent.existing?.scopes ?? .empty
+        let granted = consent.separate ? .empty : consent.existing?.scopes ?? .empty
         let named = try store.read { rows in
             try consent.namedAccount.map {
                 try rows.namedAccountTag(provider: consent.provider.id, name: $0, in: session.vault)
@@ -116,7 +123,7 @@ extension Broker {
         let approved = ApprovedConsent(
             provider: consent.provider.id, vault: consent.destination, asked: consent.asked, shown: consent.shown,
             sent: consent.provider.requestScopes(asked: consent.asked, granted: granted), extends: consent.existing?.id,
-            request: consent.request?.idHash, plugins: plugins, namedAccount: named)
+            separate: consent.separate, request: consent.request?.idHash, plugins: plugins, namedAccount: named)
         try record(
             AuditRecord(
                 .consented, person: session.person, provider: consent.provider.id.json,

@@ -9,8 +9,13 @@ extension Gateway {
     func consentPage(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let query = try Query(exchange)
         let scopes = (try query["scope"] ?? "").split { $0 == " " || $0 == "," }.map(String.init)
+        let separate = try query["separate"]
+        guard separate == nil || separate == "true" else {
+            throw Refusal.invalidRequest([MemberError("separate", "true, or no such parameter")])
+        }
         let link = try ConnectLink(
-            owner: query["owner"], bridge: query["bridge"], scopes: scopes, request: query["request"])
+            owner: query["owner"], bridge: query["bridge"], scopes: scopes, request: query["request"],
+            connection: query["connection"], separate: separate != nil)
         guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
         guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
         let (document, digest, formToken) = try broker.consentDocument(for: link, session: session, at: now)
@@ -21,10 +26,14 @@ extension Gateway {
         let session = try person(deciding: exchange, at: now)
         let members = try Members(
             parsing: exchange,
-            known: ["digest", "decision", "owner", "bridge", "scopes", "request", "alsoFor", "formToken"])
+            known: [
+                "digest", "decision", "owner", "bridge", "scopes", "request", "connection", "separate", "alsoFor",
+                "formToken",
+            ])
         let link = try ConnectLink(
             owner: members.optionalText("owner"), bridge: members.text("bridge"), scopes: members.texts("scopes"),
-            request: members.optionalText("request"))
+            request: members.optionalText("request"), connection: members.optionalText("connection"),
+            separate: members.flag("separate") ?? false)
         let decision = Decision(
             verdict: try members.choice("decision", Decision.Verdict.self), digest: try members.text("digest"),
             link: link, alsoFor: try members.texts("alsoFor"), formToken: try members.text("formToken"))
@@ -63,6 +72,17 @@ extension JSONWriter {
             }
             writer.member("owner", document.owner)
             writer.member("account", document.account)
+            writer.member("namedAccount", document.namedAccount)
+            writer.array("accounts", document.accounts) {
+                $0.member("id", $1.id)
+                $0.member("account", $1.account)
+                $0.member("label", $1.label.isEmpty ? nil : $1.label)
+                $0.member("chosen", $1.isChosen)
+            }
+            writer.member("reconnects", document.reconnects)
+            writer.member("resumes", document.resumes)
+            writer.member("separate", document.separate)
+            writer.member("separable", document.separable)
             writer.key("requester")
             if let requester = document.requester {
                 writer.object {

@@ -165,7 +165,10 @@ struct Query {
 
 extension ConnectLink {
     /// `owner`, `bridge`, `scope`, `request` as in the link; scopes are compared as sets.
-    init(owner: String?, bridge: String?, scopes: [String], request: String?) throws {
+    init(
+        owner: String?, bridge: String?, scopes: [String], request: String?, connection: String? = nil,
+        separate: Bool = false
+    ) throws {
         guard let bridge, let provider = try? ProviderID(owner: owner ?? ProviderID.builtInOwner, bridge: bridge) else {
             throw Refusal.invalidRequest([MemberError("bridge", "the name of a provider, and of its owner")])
         }
@@ -175,6 +178,15 @@ extension ConnectLink {
         }
         let id = request.map { RequestID(parsing: $0) }
         if case .some(.none) = id { throw Refusal.notFound }
-        self.init(provider: provider, scopes: set, request: id ?? nil)
+        let which: Which
+        switch connection {
+        case nil: which = .any
+        case "new": which = .new
+        case let text?:
+            guard let one = ConnectionID(parsing: text) else { throw Refusal.notFound }
+            which = .one(one)
+        }
+        self.init(
+            provider: provider, scopes: set, request: id ?? nil, connection: which, separate: separate)
     }
 }

@@ -21,6 +21,8 @@ public struct AuthorizationSession: Sendable {
     public let shown: ScopeSet
     public let sent: ScopeSet
     public let extends: ConnectionID?
+    /// `extends` stays as it is, and what comes is put beside it.
+    public let separate: Bool
     public let request: [UInt8]?
     public let plugins: [PluginID]
     public let redirectURI: String
@@ -42,6 +44,7 @@ public struct AuthorizationSession: Sendable {
         shown = row.scopes("scopes_shown")
         sent = row.scopes("scopes_sent")
         extends = row.optionalID("extends")
+        separate = row["separate"]
         request = row.optionalBytes("request")
         let ids = row.bytes("plugins")
         plugins = stride(from: 0, to: ids.count, by: 16).compactMap {
@@ -64,15 +67,16 @@ public struct ApprovedConsent: Sendable {
     public var shown: ScopeSet
     public var sent: ScopeSet
     public var extends: ConnectionID?
+    public var separate: Bool
     public var request: [UInt8]?
     public var plugins: [PluginID]
     public var namedAccount: [UInt8]?
 
     public init(
         provider: ProviderID, vault: VaultID, asked: ScopeSet, shown: ScopeSet, sent: ScopeSet,
-        extends: ConnectionID?, request: [UInt8]?, plugins: [PluginID], namedAccount: [UInt8]?
+        extends: ConnectionID?, separate: Bool, request: [UInt8]?, plugins: [PluginID], namedAccount: [UInt8]?
     ) {
-        self.namedAccount = namedAccount
+        (self.namedAccount, self.separate) = (namedAccount, separate)
         (self.provider, self.vault, self.asked, self.shown) = (provider, vault, asked, shown)
         (self.sent, self.extends, self.request, self.plugins) = (sent, extends, request, plugins)
     }
@@ -83,19 +87,20 @@ public struct ApprovedConsent: Sendable {
             [
                 provider.json, vault.text, asked.text, shown.text, sent.text, extends?.text ?? "",
                 Hex.encode(request ?? []), plugins.map(\.text).joined(separator: " "),
-                Hex.encode(namedAccount ?? []),
+                Hex.encode(namedAccount ?? []), separate ? "separate" : "",
             ].joined(separator: "\n").utf8)
     }
 
     init(decoding bytes: [UInt8]) throws {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .map(String.init)
-        guard lines.count == 9, let provider = try? ProviderID(parsing: lines[0]),
+        guard lines.count == 10, let provider = try? ProviderID(parsing: lines[0]),
             let vault = VaultID(parsing: lines[1])
         else { throw VaultError.damaged("approval") }
         self.init(
             provider: provider, vault: vault, asked: ScopeSet(stored: lines[2]), shown: ScopeSet(stored: lines[3]),
             sent: ScopeSet(stored: lines[4]), extends: ConnectionID(parsing: lines[5]),
+            separate: lines[9] == "separate",
             request: lines[6].isEmpty ? nil : Hex.decode(lines[6]),
             plugins: lines[7].split(separator: " ").compactMap { PluginID(parsing: String($0)) },
             namedAccount: lines[8].isEmpty ? nil : Hex.decode(lines[8]))
@@ -156,12 +161,13 @@ extension Rows {
         _ = try changed(
             """
             INSERT INTO authorization (state_hash, cookie_hash, slot, person, vault, provider, scopes_asked, scopes_shown,
-                scopes_sent, extends, request, plugins, named_account, verifier, redirect_uri, expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                scopes_sent, extends, separate, request, plugins, named_account, verifier, redirect_uri, expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 stateHash.blob, sha256(cookie).blob, session.id.blob, session.person.blob, consent.vault.blob,
                 consent.provider.json, consent.asked.text, consent.shown.text, consent.sent.text, consent.extends?.blob,
+                consent.separate,
                 consent.request?.blob, consent.plugins.flatMap(\.bytes).blob, consent.namedAccount?.blob,
                 sealedVerifier?.blob, redirectURI,
                 now.adding(seconds: 600).milliseconds,

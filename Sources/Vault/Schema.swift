@@ -209,6 +209,7 @@ enum Schema {
             scopes_shown TEXT NOT NULL,         -- with what else the token was said to carry
             scopes_sent TEXT NOT NULL,
             extends BLOB,                       -- the connection that is reconnected or grows
+            separate INTEGER NOT NULL,          -- it is not, and what comes is put beside it
             request BLOB,
             plugins BLOB NOT NULL,              -- ids of the plugins that the person let in, 16 bytes each
             named_account BLOB,                 -- HMAC under a key from the approver's vault key

@@ -1,5 +1,6 @@
 // /connect: shows what is asked, by whom and why, and takes the decision. Opening it changes nothing.
 import { byId, call, clean, fill, head, path, say, show, signIn, stamp, start } from "/page.js";
+import { arm as armButtons, disarm as disarmButtons } from "/arming.js";
 import { kindWord, scopeRow } from "/words.js";
 
 const link = new URLSearchParams(location.search);
@@ -17,6 +18,9 @@ const headings = {
 let shown = null; // the document that the person is looking at
 let busy = false; // an answer of the worker is awaited
 let expiry;
+
+const arm = () => armButtons(buttons, () => shown && !busy);
+const disarm = () => disarmButtons(buttons);
 
 async function load({ changed = false } = {}) {
     disarm();
@@ -68,23 +72,37 @@ function present(asked, changed) {
 function draw(asked) {
     const provider = clean(asked.provider.name, 80);
     const requester = asked.requester ? clean(asked.requester.name, 80) || "An unnamed program" : null;
-    head(requester ? `${requester} asks for ${provider}` : `Connect ${provider}`);
+    head(requester ? `${requester} asks for ${provider}` : asked.reconnects ? `Reconnect ${provider}` : asked.separate ? `Connect ${provider} separately` : `Connect ${provider}`);
     const fresh = asked.scopes.filter(scope => scope.state === "new");
     const granted = asked.scopes.filter(scope => scope.state === "granted");
     fill(document, {
-        signedInAs: clean(asked.signedInAs, 80) || "an unnamed person", provider, requester, own: !requester,
+        signedInAs: clean(asked.signedInAs, 80) || "an unnamed person", provider, requester, own: !requester && !asked.reconnects && !asked.separate,
         kind: asked.requester ? kindWord(asked.requester.kind) : "", addedBy: clean(asked.requester?.addedBy),
         owner: asked.owner === "toolshed" ? null : clean(asked.owner),
-        account: clean(asked.account), anyAccount: !asked.account, reason: clean(asked.reason, 300), tool: clean(asked.tool, 80),
+        account: clean(asked.account), namedAccount: clean(asked.namedAccount), anyAccount: !asked.account && !asked.namedAccount,
+        several: asked.accounts.length, one: !asked.accounts.length, reconnects: asked.reconnects, separate: asked.separate,
+        resumes: asked.resumes, separable: asked.separable && asked.alsoIncludes.length > 0, reason: clean(asked.reason, 300), tool: clean(asked.tool, 80),
         matchCode: clean(asked.matchCode, 8), askedAt: asked.askedAt,
         new: fresh.length, newTitle: granted.length ? "New, not allowed so far" : requester ? "What it asks for" : "What you would allow",
         granted: granted.length, also: asked.alsoIncludes.length, others: asked.others.length, open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
         needsProvider: asked.needsProvider, stays: !asked.needsProvider,
     });
+    byId("account").replaceChildren(...asked.accounts.map(accountChoice), new Option("another account", "new", false, !asked.account));
+    byId("separate").href = changed({ separate: "true" });
     byId("new").replaceChildren(...fresh.map(scopeRow));
     byId("granted").replaceChildren(...granted.map(scope => scopeRow({ ...scope, optional: false })));
     byId("also").replaceChildren(...asked.alsoIncludes.map(scopeRow));
     byId("others").replaceChildren(...asked.others.map(otherRow));
+}
+
+function accountChoice({ id, account, label, chosen }) {
+    const name = clean(account) || "account not shown";
+    return new Option(label ? `${name} “${clean(label, 80)}”` : name, id, chosen, chosen);
+}
+
+/** This page's address with other members. */
+function changed(members) {
+    return `${location.pathname}?${new URLSearchParams({ ...Object.fromEntries(link), ...members })}`;
 }
 
 /** Who can use it anyway has a box that cannot be unticked here: that is taken back in the vault. */
@@ -112,7 +130,8 @@ async function decide(decision) {
         const answer = await call("POST", "/api/connect", {
             digest: shown.digest, decision, owner: link.get("owner"), bridge: link.get("bridge"),
             scopes: shown.scopes.map(scope => scope.scope).filter(scope => !left.has(scope)),
-            request: link.get("request") ?? undefined, alsoFor: boxes("others", true), formToken: shown.formToken,
+            request: link.get("request") ?? undefined, connection: link.get("connection") ?? undefined,
+            separate: link.get("separate") === "true" || undefined, alsoFor: boxes("others", true), formToken: shown.formToken,
         });
         location.assign(path(answer.location));
     } catch (problem) {
@@ -131,30 +150,10 @@ function undecided(problem) {
     arm();
 }
 
-// A page that pops up under a moving finger must not be answered by it: the buttons work only after the page was
-// visible and focused for 700 ms without a break.
-let arming;
-let focused = null;
-
-function arm() {
-    clearTimeout(arming);
-    if (!shown || busy || document.visibilityState !== "visible" || !document.hasFocus()) return;
-    arming = setTimeout(() => {
-        for (const button of buttons) button.disabled = false;
-        if (focused && document.activeElement === document.body) focused.focus();
-        focused = null;
-    }, 700);
-}
-
-function disarm() {
-    clearTimeout(arming);
-    if (buttons.includes(document.activeElement)) focused = document.activeElement;
-    for (const button of buttons) button.disabled = true;
-}
-
 start(() => {
     byId("approve").addEventListener("click", () => decide("approve"));
     byId("decline").addEventListener("click", () => decide("decline"));
+    byId("account").addEventListener("change", event => location.replace(changed({ connection: event.target.value })));
     addEventListener("blur", disarm);
     addEventListener("focus", arm);
     document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? arm() : disarm()));

@@ -17,6 +17,6 @@ export async function showProviders() {
 function providerRow({ provider, name, defaultScopes }) {
     const said = clean(name ?? provider, 80);
     const row = stamp("provider", { name: said, verb: `Connect ${said}`, scopes: names(defaultScopes) });
-    row.querySelector("a").href = connectLink(provider, defaultScopes);
+    row.querySelector("a").href = connectLink(provider, defaultScopes, { connection: "new" });
     return row;
 }

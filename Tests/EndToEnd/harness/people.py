@@ -88,6 +88,7 @@ class Person:
             "bridge": members.get("bridge"), "request": members.get("request"), "formToken": shown.get("formToken"),
             "scopes": [s["scope"] for s in shown["scopes"]] if scopes is None else scopes,
             "alsoFor": [o["id"] for o in shown.get("others") or [] if o["ticked"]] if also_for is None else also_for,
+            "connection": members.get("connection"), "separate": members.get("separate") == "true",
         } | changed
         return self.post("/api/connect", body)
 
