@@ -54,12 +54,23 @@ public final class OpenSlot: Sendable {
     public let signedInAt: Instant
     public let lastUsedAt: Instant
     public let derived: Key<DerivedRole>
+    /// The vault key's box as it stands, while it is sealed to the slot's pair.
+    let sealed: [UInt8]?
     public var person: PersonID { vault.person }
+    public var isSealed: Bool { sealed != nil }
+
+    /// The same holder with its vault under the key that it has now.
+    public func with(_ vault: OpenVault) throws -> OpenSlot {
+        OpenSlot(
+            id: id, kind: kind, name: name, vault: vault, signedInAt: signedInAt, lastUsedAt: lastUsedAt,
+            derived: try derived.copy())
+    }
 
     init(
         id: SlotID, kind: HolderKind, name: String, vault: OpenVault, signedInAt: Instant, lastUsedAt: Instant,
-        derived: consuming Key<DerivedRole>
+        derived: consuming Key<DerivedRole>, sealed: [UInt8]? = nil
     ) {
+        self.sealed = sealed
         self.id = id
         self.kind = kind
         self.name = name
@@ -92,6 +103,7 @@ extension Rows {
     public func addSlot(
         _ kind: HolderKind, name: String, to vault: OpenVault, lifetime: SlotLifetime, at now: Instant
     ) throws -> (id: SlotID, secret: SecretText) {
+        guard try isCurrent(vault) else { throw VaultError.conflict }
         let token = try Token(issuing: kind.tokenKind, id: random.id(), random)
         let salt = random.bytes(32)
         let derived = try token.derivedKey(salt: salt, vault: vault.id)
@@ -103,27 +115,29 @@ extension Rows {
             "slot", id.bytes, "vault_key")
         try insertSlot(
             id, kind, name: name, person: vault.person, vault: vault.id, plugin: nil, salt: salt, pair: pair,
-            derived: derived, vaultKey: vaultKey, lifetime: lifetime, at: now)
+            derived: derived, vaultKey: vaultKey, vaultTag: try vault.tag(of: id, pair.publicKey), lifetime: lifetime,
+            at: now)
         return (id, try token.text())
     }
 
     func insertSlot(
         _ id: SlotID, _ kind: HolderKind, name: String, person: PersonID?, vault: VaultID?, plugin: PluginID?,
         salt: [UInt8], pair: borrowing PrivateKey, derived: borrowing Key<DerivedRole>, vaultKey: [UInt8]?,
-        lifetime: SlotLifetime, at now: Instant
+        vaultTag: [UInt8]?, lifetime: SlotLifetime, at now: Instant
     ) throws {
         let privateKey = try outerSeal(
             pair.wrap(under: derived, Purpose.slotPrivate(id, kind: kind), random), "slot", id.bytes, "private_key")
         let tag = keys.tags.tag(Purpose.publicKey(of: "slot", id.bytes, try pair.publicKey))
         _ = try changed(
             """
-            INSERT INTO slot (id, kind, name, person, vault, plugin, salt, public_key, public_tag, private_key, vault_key,
-                vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, idle_limit_ms, expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO slot (id, kind, name, person, vault, made_for, plugin, salt, public_key, public_tag, vault_tag,
+                private_key, vault_key, vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, idle_limit_ms,
+                expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
-                id.blob, kind.rawValue, name, person?.blob, vault?.blob, plugin?.blob, salt.blob,
-                try pair.publicKey.bytes.blob, tag.blob, privateKey.blob, vaultKey?.blob,
+                id.blob, kind.rawValue, name, person?.blob, vault?.blob, vault?.blob, plugin?.blob, salt.blob,
+                try pair.publicKey.bytes.blob, tag.blob, vaultTag?.blob, privateKey.blob, vaultKey?.blob,
                 vaultKey.map { _ in "wrapped" },
                 now.milliseconds, now.milliseconds, now.milliseconds, lifetime.idle,
                 lifetime.absolute.map { now.milliseconds + $0 },
@@ -134,8 +148,8 @@ extension Rows {
     public func openSlot(_ token: borrowing Token, at now: Instant) throws -> OpenSlot? {
         let row = try row(
             """
-            SELECT slot.kind, slot.name, slot.person, slot.vault, slot.salt, slot.private_key, slot.vault_key,
-                slot.vault_key_form, slot.signed_in_at_ms, slot.last_used_at_ms, slot.idle_limit_ms,
+            SELECT slot.kind, slot.name, slot.person, slot.vault, slot.made_for, slot.salt, slot.private_key,
+                slot.vault_key, slot.vault_key_form, slot.signed_in_at_ms, slot.last_used_at_ms, slot.idle_limit_ms,
                 slot.expires_at_ms, vault.key_version
             FROM slot JOIN vault ON vault.id = slot.vault WHERE slot.id = ?
             """, [token.id.blob])
@@ -149,13 +163,14 @@ extension Rows {
         let vault: VaultID = try row.id("vault")
         let kind: HolderKind = try row.state("kind")
         do {
-            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: vault)
+            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.id("made_for"))
             let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
             return OpenSlot(
                 id: token.id, kind: kind, name: row.text("name"),
                 vault: OpenVault(id: vault, person: try row.id("person"), version: row["key_version"], key: key),
-                signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"), derived: derived
-            )
+                signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"),
+                derived: derived,
+                sealed: row.text("vault_key_form") == "sealed" ? row.bytes("vault_key") : nil)
         } catch EnvelopeError.doesNotOpen {
             return nil
         }
