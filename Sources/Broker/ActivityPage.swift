@@ -47,6 +47,7 @@ extension Broker {
         for kind in [HolderKind.session, .apiKey, .cli] {
             for slot in try rows.slots(of: person, kind: kind, at: now) { names[slot.id.text] = slot.name }
         }
+        for grant in try rows.clientGrants(of: person, at: now) { names[grant.id.text] = grant.name }
         return names
     }
 }

@@ -24,15 +24,18 @@ extension Broker {
     ) throws -> Choice {
         let asked = provider.canonical(request.scopes)
         var reachable = candidates
+        if case .holder(let slot) = caller, let client = slot.client {
+            let allowed = try store.read { try $0.connectionsAllowed(for: client) }
+            reachable = reachable.filter { allowed.contains($0.id) }
+        }
         if let account = request.account {
             // An id needs no look inside; names are sealed.
-            let byID = candidates.filter { $0.id.text == account }
+            let byID = reachable.filter { $0.id.text == account }
             reachable =
                 try byID.isEmpty
-                ? candidates.filter { try isNamed(account, $0, provider: provider, caller: caller) } : byID
+                ? reachable.filter { try isNamed(account, $0, provider: provider, caller: caller) } : byID
         }
         let wanted = asked.isEmpty ? provider.canonical(provider.defaultScopes) : asked
-        if case .locked = caller { return .unmet(Need(reason: .vaultLocked, missing: wanted, granted: .empty)) }
         guard !reachable.isEmpty else {
             return .unmet(Need(reason: .notConnected, missing: wanted, granted: .empty))
         }
@@ -120,9 +123,7 @@ extension Broker {
         guard let open else { return .rateLimited(retryAfter: 60) }
         return .authorizationRequired(
             AuthorizationRequired(
-                reason: need.reason,
-                url: need.reason == .vaultLocked
-                    ? unlockURL(open.id) : connectURL(provider: provider.id, scopes: wanted, request: open.id),
+                reason: need.reason, url: connectURL(provider: provider.id, scopes: wanted, request: open.id),
                 requestID: open.id, statusURL: "\(settings.origin)/api/requests/\(open.id.text)",
                 expiresIn: max(0, now.seconds(until: open.request.expiresAt)), interval: open.request.interval,
                 matchCode: Request.matchCode(of: open.id), missing: need.missing,

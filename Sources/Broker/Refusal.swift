@@ -29,6 +29,10 @@ public enum Refusal: Error, Sendable {
     case freshSignInRequired
     case invalidInvitation
     case nameTaken
+    /// No client of ours, as far as anybody here can tell.
+    case unknownClient
+    /// The address to go back to is not one of the client's.
+    case redirectMismatch
 
     public enum Reason: String, Sendable {
         case browserOnly = "a person's decision is taken in a browser"
@@ -37,7 +41,6 @@ public enum Refusal: Error, Sendable {
         case signedIn = "sign out first: this browser has a session"
         case nobodyNamed = "the web server names no user of 1 to 80 characters"
         case nobodyHere = "nobody of this name is a person here; the operator says who may become one"
-        case lockedVault = "this key no longer opens its vault; ask for a token and follow the link"
         case otherCaller = "this kind of credential cannot do that"
     }
 }

@@ -23,7 +23,8 @@ extension Broker {
         if now.milliseconds - session.lastUsedAt.milliseconds > 3_600_000 {
             try store.write { try $0.touchSlot(session, at: now) }
         }
-        return try caughtUp(session, at: now)
+        try catchUp(session)
+        return session
     }
 
     /// Makes a new person, once. Never signs anybody in whom the service knows already.
@@ -103,7 +104,7 @@ extension Broker {
 
     /// Making a holder, or opening more to one, wants a person who has just shown that it is them. Somebody who has no
     /// second way to show it yet is let through: the first recovery code or key must be possible.
-    private func requireFresh(_ session: OpenSlot, at now: Instant) throws {
+    func requireFresh(_ session: OpenSlot, at now: Instant) throws {
         guard now.milliseconds - session.signedInAt.milliseconds > 600_000 else { return }
         guard try store.read({ try !$0.hasRecoveryCode(session.vault.id) }) else { throw Refusal.freshSignInRequired }
     }

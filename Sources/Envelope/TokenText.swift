@@ -8,6 +8,8 @@ public enum TokenKind: String, CaseIterable, Sendable {
     case cli = "tsc_"
     case access = "tsa_"
     case refresh = "tsf_"
+    case code = "tsg_"
+    case device = "tsd_"
     case invitation = "tsi_"
     case recovery = "tsr_"
 

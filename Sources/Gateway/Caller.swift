@@ -9,8 +9,6 @@ import Vault
 enum Caller {
     case browser(OpenSlot)
     case bearer(OpenSlot)
-    /// A key that no longer opens its vault.
-    case locked(LockedSlot)
     case plugin(OpenPlugin)
     case nobody
 }
@@ -31,14 +29,23 @@ extension Gateway {
             guard let plugin = try broker.store.read({ try $0.openPlugin(token) }) else { throw Refusal.invalidToken }
             return .plugin(plugin)
         case .apiKey, .cli:
-            switch try broker.holder(token, at: now) {
-            case .holder(let slot): return .bearer(slot)
-            case .locked(let slot): return .locked(slot)
-            case .plugin, nil: throw Refusal.invalidToken
+            guard let slot = try broker.store.read({ try $0.openSlot(token, at: now) }) else {
+                throw Refusal.invalidToken
             }
+            return .bearer(slot)
         case .access, .refresh: throw Refusal.notPermitted(.agentClient)
-        case .session, .invitation, .recovery: throw Refusal.invalidToken
+        case .session, .invitation, .recovery, .code, .device: throw Refusal.invalidToken
         }
+    }
+
+    /// Who may call `/mcp`: an OAuth client with an access token for it. nil: no credential at all.
+    func agent(_ exchange: Exchange, at now: Instant) throws -> OpenAgent? {
+        guard let header = exchange.parameter("HTTP_AUTHORIZATION") else { return nil }
+        guard header.count > 7, header.prefix(7).lowercased() == "bearer ",
+            let token = try? Token(parsing: String(header.dropFirst(7))), token.kind == .access,
+            let agent = try broker.agent(token, at: now)
+        else { throw Refusal.invalidToken }
+        return agent
     }
 
     /// The session of the cookie, if any. Two cookies of the name are none.
@@ -80,7 +87,6 @@ extension Gateway {
             if exchange.method != .get && exchange.method != .head { try requireSameOrigin(exchange) }
             return slot
         case .bearer(let slot): return slot
-        case .locked: throw Refusal.notPermitted(.lockedVault)
         case .plugin: throw Refusal.notPermitted(.otherCaller)
         case .nobody: throw Refusal.notSignedIn
         }

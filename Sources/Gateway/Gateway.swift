@@ -76,6 +76,9 @@ public final class Gateway {
                 }
                 return .setAside
             }
+        } catch let error as OAuthError {
+            Reply.oauth(error).send(on: exchange)
+            return .answered
         } catch {
             let problem = Problem(error)
             if problem.status >= 500, !(error is Refusal) {

@@ -138,6 +138,14 @@ struct Problem {
                 400, "invalid-invitation", "This code does not work", "It was used, has expired or was mistyped.")
         case .nameTaken:
             self.init(409, "name-taken", "The name is taken", "Choose a name that no other plugin has.")
+        case .unknownClient:
+            self.init(
+                400, "unknown-client", "Unknown application",
+                "The application must register again: remove the connection in it and add it again.")
+        case .redirectMismatch:
+            self.init(
+                400, "redirect-mismatch", "The way back is not the application's",
+                "The application must register again: remove the connection in it and add it again.")
         }
     }
 

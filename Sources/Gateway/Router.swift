@@ -33,6 +33,14 @@ extension Gateway {
         case "/api/activity": return try only(exchange, "GET", [.get: { try self.activity($0, now) }])
         case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
         case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])
+        case "/api/authorize":
+            return try only(
+                exchange, "GET, POST",
+                [.get: { try self.clientConsent($0, now) }, .post: { try self.decideClient($0, now) }])
+        case "/register": return try only(exchange, "POST", [.post: { try self.registerClient($0, now) }])
+        case "/token": return try only(exchange, "POST", [.post: { try self.token($0, now) }])
+        case "/revoke": return try only(exchange, "POST", [.post: { try self.revokeToken($0, now) }])
+        case "/introspect": return try only(exchange, "POST", [.post: { try self.introspectToken($0, now) }])
         case "/healthz": return try only(exchange, "GET", [.get: { _ in self.healthy() }])
         case "/readyz": return try only(exchange, "GET", [.get: { _ in try self.ready() }])
         case "/metrics": return try only(exchange, "GET", [.get: { _ in self.metrics() }])

@@ -11,6 +11,10 @@ extension Settings {
             "config_directory: \(Self.quoted(configDirectory))", "workers: \(workers)", "threads: \(threads)",
             "peer_user: \(Self.quoted(peerUser))", "warm_seconds: \(warmSeconds)", "log_level: \(logLevel.rawValue)",
         ]
+        lines += [
+            "registrations_per_hour: \(registrationLimits.perHour)",
+            "device_grant: \(allowsDeviceGrant ? "\"on\"" : "\"off\"")",
+        ]
         if let caFile { lines.append("ca_file: \(Self.quoted(caFile))") }
         if let header = signIn.header {
             lines += [

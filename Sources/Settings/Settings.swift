@@ -28,6 +28,9 @@ public struct Settings: Sendable {
     /// Certificate authorities for calls to providers instead of the system's.
     public let caFile: String?
     public let signIn: SignInSettings
+    public let registrationLimits: RegistrationLimits
+    /// Whether a program without a browser may be let in by a code that a person types (RFC 8628).
+    public let allowsDeviceGrant: Bool
     public let warnings: [String]
 
     /// Reads the environment, `$CREDENTIALS_DIRECTORY`, `toolshed.yaml` and `providers.d`. `ENCRYPTION_KEY` is not
@@ -89,6 +92,8 @@ public struct Settings: Sendable {
         logLevel = tuning.logLevel
         caFile = tuning.caFile
         signIn = tuning.signIn
+        registrationLimits = RegistrationLimits(perHour: tuning.registrationsPerHour)
+        allowsDeviceGrant = tuning.allowsDeviceGrant
         warnings = catalogue.warnings + Self.warnings(base, catalogue)
     }
 

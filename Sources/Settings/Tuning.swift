@@ -4,6 +4,8 @@ public enum LogLevel: String, Hashable, Sendable, CaseIterable {
     case trace, debug, info, notice, warning, error, critical
 }
 
+enum Switch: String, Hashable, Sendable, CaseIterable { case on, off }
+
 /// The optional `toolshed.yaml`: everything has a value without it, and a variable of the environment wins over it.
 /// Rate limits are not here: they are nginx's.
 struct Tuning: Hashable, Sendable {
@@ -14,6 +16,8 @@ struct Tuning: Hashable, Sendable {
     var logLevel = LogLevel.info
     var caFile: String?
     var signIn = SignInSettings()
+    var registrationsPerHour = 600
+    var allowsDeviceGrant = true
 
     init(processors: Int) {
         workers = max(2, processors)
@@ -39,6 +43,9 @@ struct Tuning: Hashable, Sendable {
         logLevel = try fields.choice("log_level", LogLevel.self) ?? logLevel
         caFile = try fields.text("ca_file") ?? caFile
         if let block = try fields.fields("sign_in") { signIn = try SignInSettings(reading: block) }
+        registrationsPerHour = Int(
+            try fields.integer("registrations_per_hour", in: 0...1_000_000) ?? Int64(registrationsPerHour))
+        allowsDeviceGrant = try fields.choice("device_grant", Switch.self).map { $0 == .on } ?? allowsDeviceGrant
         try fields.finish()
     }
 
@@ -46,6 +53,14 @@ struct Tuning: Hashable, Sendable {
         workers = try Self.number("TOOLSHED_WORKERS", 1...256, surroundings) ?? workers
         threads = try Self.number("TOOLSHED_THREADS", 1...64, surroundings) ?? threads
         warmSeconds = try Self.number("TOOLSHED_WARM_SECONDS", 0...86_400, surroundings) ?? warmSeconds
+        registrationsPerHour =
+            try Self.number("TOOLSHED_REGISTRATIONS_PER_HOUR", 0...1_000_000, surroundings) ?? registrationsPerHour
+        if let text = surroundings["TOOLSHED_DEVICE_GRANT"] {
+            guard let choice = Switch(rawValue: text) else {
+                throw .variable(name: "TOOLSHED_DEVICE_GRANT", expected: "on or off", found: "'\(text.prefix(40))'")
+            }
+            allowsDeviceGrant = choice == .on
+        }
         peerUser = surroundings["TOOLSHED_PEER_USER"] ?? peerUser
         caFile = surroundings["TOOLSHED_CA_FILE"] ?? caFile
         if let text = surroundings["TOOLSHED_LOG_LEVEL"] {

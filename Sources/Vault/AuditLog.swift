@@ -17,6 +17,10 @@ public enum AuditEvent: String, Sendable {
     case signedIn = "signed-in"
     case signedOut = "signed-out"
     case mismatch
+    case clientApproved = "client-approved"
+    case clientRevoked = "client-revoked"
+    case codeReplayed = "code-replayed"
+    case refreshReplayed = "refresh-replayed"
     case backgroundOn = "background-on"
     case backgroundOff = "background-off"
     case recoveryMade = "recovery-made"

@@ -80,7 +80,7 @@ extension Rows {
     /// Flows and holders whose time is over. Slots within the hour, as docs/KEYS.md says.
     public func sweep(at now: Instant) throws -> Int {
         var swept = 0
-        for table in ["once", "authorization", "outcome", "link"] {
+        for table in ["once", "authorization", "outcome"] {
             swept += try changed("DELETE FROM \(table) WHERE expires_at_ms <= ?", [now.milliseconds])
         }
         swept += try changed("DELETE FROM decline WHERE until_ms <= ?", [now.milliseconds])
@@ -91,14 +91,13 @@ extension Rows {
         swept += try changed("DELETE FROM request WHERE expires_at_ms <= ?", [now.milliseconds - 86_400_000])
         swept += try changed(
             "DELETE FROM invitation WHERE expires_at_ms <= ? AND used_at_ms IS NULL", [now.milliseconds])
-        // Longer than any consent is under way.
-        swept += try changed(
-            "DELETE FROM vault WHERE merged_at_ms <= ?", [now.milliseconds - 86_400_000])
         swept += try changed(
             """
             DELETE FROM slot WHERE expires_at_ms <= ?1
                 OR (idle_limit_ms IS NOT NULL AND last_used_at_ms + idle_limit_ms <= ?1)
             """, [now.milliseconds])
+        swept += try sweepClientGrants(at: now)
+        swept += try sweepClients(at: now)
         return swept
     }
 }

@@ -67,26 +67,6 @@ enum Purpose {
         return data
     }
 
-    static func linkKey(
-        _ link: LinkID, from: VaultID, to: VaultID, fromSlot: SlotID, toSlot: SlotID, version: Int64
-    ) -> AssociatedData {
-        var data = AssociatedData("toolshed/v1/link.vault-key")
-        data.add(link)
-        data.add(from)
-        data.add(to)
-        data.add(fromSlot)
-        data.add(toSlot)
-        data.add(UInt64(version))
-        return data
-    }
-
-    static func linkCode(_ link: LinkID, _ code: String) -> AssociatedData {
-        var data = AssociatedData("toolshed/v1/link-code")
-        data.add(link)
-        data.add(code)
-        return data
-    }
-
     static func claim(_ connection: ConnectionID) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/activity.claim")
         data.add(connection)
@@ -111,6 +91,12 @@ enum Purpose {
     static func verifier(_ stateHash: [UInt8]) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/authorization.verifier")
         data.add(bytes: stateHash)
+        return data
+    }
+
+    static func successor(_ token: SlotID) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/client-token.successor")
+        data.add(token)
         return data
     }
 

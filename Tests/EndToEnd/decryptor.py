@@ -23,7 +23,7 @@ from pyhpke.exceptions import OpenError
 
 FORMAT, GCM, HPKE = 1, 1, 2
 HEADER, NONCE, TAG, ENC = 4, 12, 16, 32
-TOKEN_PREFIXES = ("tss_", "tsk_", "tsp_", "tsc_", "tsa_", "tsf_", "tsi_", "tsr_")
+TOKEN_PREFIXES = ("tss_", "tsk_", "tsp_", "tsc_", "tsa_", "tsf_", "tsg_", "tsd_", "tsi_", "tsr_")
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 

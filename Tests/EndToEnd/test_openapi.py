@@ -11,6 +11,7 @@ from schemathesis import GenerationMode
 
 from harness.contract import DOCUMENT, METHODS, Contract
 from harness.instance import ROOT
+from harness.oauth import Client
 from harness.people import NAVIGATION, SAME_ORIGIN, Person, Plugin
 
 CONTRACT = Contract()
@@ -214,6 +215,11 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     assert person.delete(f"/api/connections/{connections[0]['id']}").status_code == 200
     assert person.delete(f"/api/keys/{key.id}").status_code == 204
     assert key.get("/api/me").status_code == 401
+
+    # An OAuth client, with its whole life.
+    client = Client(instance, token_endpoint_auth_method="client_secret_post", hold=CONTRACT.hold)
+    client.log_in(person).renew()
+    assert client.is_live() and client.revoke(client.tokens["refresh_token"]).status_code == 200
 
     # Recovery from elsewhere, and the end.
     code = person.post("/api/vault/recovery").json()["code"]

@@ -13,6 +13,7 @@ import decryptor as d
 import pytest
 
 from harness.loot import Loot
+from harness.oauth import Client, granted
 from harness.people import Bearer, Person, Plugin
 from harness.thief import OPEN_COLUMNS, SEALED_COLUMNS, Thief
 from harness.waiting import until
@@ -28,7 +29,7 @@ class Story:
         self._known: set[str] = set()
         self.step("before anything")
         for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code,
-                        self.refreshes_in_background, self.keeps_everything):
+                        self.refreshes_in_background, self.lets_a_client_in, self.keeps_everything):
             chapter()
         self.ends_processes()
         self.rotates_the_key()
@@ -139,6 +140,22 @@ class Story:
     def _background(person: Person, connection: dict, on: bool) -> None:
         reply = person.call("PATCH", f"/api/connections/{connection['id']}", {"backgroundRefresh": on})
         assert reply.status_code == 204, reply.text
+
+    def lets_a_client_in(self) -> None:
+        hana = Person(self.instance, "Hana")
+        self.connect("client: connected", hana, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
+        client = Client(self.instance)
+        self.secrets["authorization code"], verifier = client.code(hana)
+        self.step("a code was given")
+        client.tokens = granted(client.exchange(self.secrets["authorization code"], verifier))
+        self.secrets["access token"] = client.tokens["access_token"]
+        self.secrets["superseded"] = client.tokens["refresh_token"]
+        self.step("the code was exchanged")
+        client.renew()
+        self.step("renewed")
+        self.secrets["refresh token"] = client.tokens["refresh_token"]
+        assert client.revoke(client.tokens["refresh_token"]).status_code == 200
+        self.step("the client was sent away")
 
     def keeps_everything(self) -> None:
         eve = Person(self.instance, "Eve")
@@ -262,6 +279,11 @@ def test_with_a_live_secret_its_vault_opens_so_the_thief_can_open_vaults(story, 
     accounts = {credential.account for credential in found.credentials()}
     assert any("mallory" in account for account in accounts), accounts
     assert "eve-reason" in found.claims()
+
+
+@pytest.mark.parametrize("secret", ["access token", "refresh token", "superseded"])
+def test_a_clients_token_opens_its_own_vault_as_a_cookie_does(story, base, robbed, secret):
+    assert robbed(secret).access_tokens() == base.access_tokens() | story.all_of("client")
 
 
 def test_a_revoked_cookie_opens_its_own_vault_and_nothing_else(story, base, robbed):

@@ -10,6 +10,7 @@ const events = {
     "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
     "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
     paused: "Paused", resumed: "Resumed",
+    "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };
 // Those whose caller is who did it, here in this list of the person's own doings.
 const own = new Set(["signed-in", "signed-out", "recovery-made", "removed", "key-removed"]);

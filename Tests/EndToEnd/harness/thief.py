@@ -28,20 +28,22 @@ CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tena
 OPEN_COLUMNS = {
     "meta.value", "person.id", "invitation.code_hash", "invitation.person", "vault.id", "vault.person", "vault.public_key",
     "vault.public_tag", "plugin.id", "plugin.owner", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
-    "vault.merged_into", "slot.vault", "slot.made_for", "slot.vault_tag", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
-    "connection.person", "connection.account_tag", "connection.superseded_by",
-    "link.id", "link.person", "link.from_vault", "link.from_slot", "link.to_vault", "link.to_slot", "link.code_tag", "approval.id", "approval.connection", "approval.plugin",
+    "slot.vault", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
+    "connection.person", "connection.account_tag", "approval.id", "approval.connection", "approval.plugin",
     "approval.person", "request.id_hash", "request.nonce", "request.caller", "request.person", "request.vault",
     "request.need_hash", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
     "authorization.state_hash", "authorization.cookie_hash", "authorization.slot", "authorization.person",
     "authorization.vault", "authorization.extends", "authorization.request", "authorization.plugins",
     "authorization.outcome", "authorization.named_account", "outcome.id", "outcome.person", "outcome.connection",
     "outcome.request", "rotation_journal.id", "rotation_journal.connection", "activity.id", "activity.person", "activity.connection",
+    "slot.client_grant", "oauth_client.metadata", "oauth_client.secret_hash", "client_grant.id", "client_grant.person",
+    "client_connection.client_grant", "client_connection.connection", "client_token.id", "client_token.client_grant",
+    "client_token.secret_hash", "client_token.salt",
 }
 SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
     "connection.service_key", "approval.connection_key", "request.claim", "authorization.verifier",
-    "rotation_journal.credential", "activity.claim", "link.vault_key",
+    "rotation_journal.credential", "activity.claim", "client_token.successor",
 }
 
 
@@ -149,7 +151,10 @@ class Thief:
             return self
         self.add(token.secret, origin)
         for row in self.loot.rows["slot"]:
-            self.add(token.derived_key(row["salt"], row["made_for"]), f"{origin}, derived")
+            self.add(token.derived_key(row["salt"], row["vault"]), f"{origin}, derived")
+        for row in self.loot.rows.get("client_token", []):
+            if row["salt"] is not None:
+                self.add(d.derive(token.derived_key(row["salt"], None), "toolshed/v1/client-token.successor"), f"{origin}, successor")
         return self
 
     def give_secret(self, text: str, origin: str = "given") -> "Thief":
@@ -164,6 +169,8 @@ class Thief:
         origin = self.keys[key]
         self.add(d.holder_key(key), f"holder of {origin}")
         self.add(d.derive(key, "toolshed/v1/authorization"), f"state of {origin}")
+        for row in self.loot.rows.get("client_grant", []):
+            self.add(d.derive(key, "toolshed/v1/client-grant", row["id"]), f"client of {origin}")
         for row in self.loot.rows.get("request", []):
             identifier = d.derive(key, "toolshed/v1/request-id", row["nonce"])[:16]
             if hashlib.sha256(b"toolshed/v1/request" + identifier).digest() == row["id_hash"]:
@@ -176,7 +183,7 @@ class Thief:
         while self._fresh:
             batch, self._fresh = self._fresh, []
             for key in batch:
-                if not self.keys[key].startswith(("holder of", "state of")):
+                if not self.keys[key].startswith(("holder of", "state of", "client of client")):
                     self._derive_from(key)
             private = {key for key in batch if d.public_key(key) in self._public}
             for box, inner in self._boxes:
@@ -191,6 +198,9 @@ class Thief:
             if plaintext is None:
                 continue
             self.opened[box] = plaintext
+            if box.column == "client_token.successor":
+                for text in TOKEN.findall(plaintext):
+                    self.give_token(text.decode(), f"successor by {self.keys[key]}")
             if box.holds_a_key:
                 self.add(plaintext, f"{box.column} by {self.keys[key]}")
             elif box.column.endswith("credential"):
@@ -245,11 +255,6 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
     for row in rows["vault"]:
         yield from outer("vault", "private_key", row, [
             d.fields("toolshed/v1/vault.private-key", row["id"], version) for version in vault_versions[row["id"]]])
-    for row in rows.get("link", []):
-        if row["vault_key"] is not None:
-            yield from outer("link", "vault_key", row, [d.fields(
-                "toolshed/v1/link.vault-key", row["id"], row["from_vault"], row["to_vault"], row["from_slot"],
-                row["to_slot"], row["key_version"])])
     connections = {}
     for row in rows.get("connection", []):
         connections[row["id"]] = row
@@ -270,6 +275,8 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
     for row in rows.get("request", []):
         yield Box("request.claim", row["id_hash"], row["claim"], (d.fields("toolshed/v1/request.claim", row["id_hash"]),),
                   ("request", row["id_hash"], "claim"))
+    for row in rows.get("client_token", []):
+        yield from outer("client_token", "successor", row, [d.fields("toolshed/v1/client-token.successor", row["id"])])
     for row in rows.get("authorization", []):
         if row["verifier"] is not None:
             yield Box("authorization.verifier", row["state_hash"], row["verifier"],
