@@ -35,6 +35,6 @@ extension Broker {
         if now.milliseconds - known.grant.lastUsedAt.milliseconds > 300_000 {
             try store.write { try $0.touchClientGrant(known.grant, at: now) }
         }
-        return OpenAgent(slot: slot, scopes: known.scope, clientID: known.grant.client)
+        return OpenAgent(slot: try caughtUp(slot, at: now), scopes: known.scope, clientID: known.grant.client)
     }
 }

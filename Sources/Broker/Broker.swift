@@ -60,6 +60,9 @@ public final class Broker {
         if let request { url += "&request=\(request.text)" }
         return url
     }
+
+    /// Where a holder that no longer opens its vault can be given the key again.
+    func unlockURL(_ request: RequestID) -> String { "\(settings.origin)/link?request=\(request.text)" }
 }
 
 /// The worker's way to the keeper, as far as flows need it: fire and forget. Asking for a refresh is a `Step`.

@@ -36,6 +36,7 @@ extension Broker {
                 ? reachable.filter { try isNamed(account, $0, provider: provider, caller: caller) } : byID
         }
         let wanted = asked.isEmpty ? provider.canonical(provider.defaultScopes) : asked
+        if case .locked = caller { return .unmet(Need(reason: .vaultLocked, missing: wanted, granted: .empty)) }
         guard !reachable.isEmpty else {
             return .unmet(Need(reason: .notConnected, missing: wanted, granted: .empty))
         }
@@ -123,7 +124,9 @@ extension Broker {
         guard let open else { return .rateLimited(retryAfter: 60) }
         return .authorizationRequired(
             AuthorizationRequired(
-                reason: need.reason, url: connectURL(provider: provider.id, scopes: wanted, request: open.id),
+                reason: need.reason,
+                url: need.reason == .vaultLocked
+                    ? unlockURL(open.id) : connectURL(provider: provider.id, scopes: wanted, request: open.id),
                 requestID: open.id, statusURL: "\(settings.origin)/api/requests/\(open.id.text)",
                 expiresIn: max(0, now.seconds(until: open.request.expiresAt)), interval: open.request.interval,
                 matchCode: Request.matchCode(of: open.id), missing: need.missing,

@@ -41,6 +41,7 @@ public enum Refusal: Error, Sendable {
         case signedIn = "sign out first: this browser has a session"
         case nobodyNamed = "the web server names no user of 1 to 80 characters"
         case nobodyHere = "nobody of this name is a person here; the operator says who may become one"
+        case lockedVault = "this key no longer opens its vault; ask for a token and follow the link"
         case otherCaller = "this kind of credential cannot do that"
     }
 }

@@ -110,23 +110,14 @@ extension Broker {
     }
 
     func rekey(_ connection: Connection, background: Bool, session: OpenSlot) throws {
-        let provider = catalogue[connection.provider]
-        keeper.forget(.connection(connection.id))
-        try store.write {
-            try $0.rekey(connection, with: session.vault, background: background) { approved, token in
-                provider.map { $0.missing(from: approved, for: token).isEmpty } ?? token.isSubset(of: approved)
-            }
-        }
+        try rekey(connection, background: background, vault: session.vault)
     }
 
-    /// What was marked while the vault was locked comes first when it opens; of very many some at a time, so that no
-    /// request waits for all of them.
-    func catchUp(_ session: OpenSlot) throws {
-        for connection in try store.read({ try $0.connectionsToRekey(in: session.vault.id, limit: 20) }) {
-            do {
-                try rekey(connection, background: connection.background, session: session)
-            } catch VaultError.conflict {
-                // Another request of this vault was faster.
+    func rekey(_ connection: Connection, background: Bool, vault: OpenVault) throws {
+        keeper.forget(.connection(connection.id))
+        try store.write {
+            try $0.rekey(connection, with: vault, background: background) { [coverage] in
+                coverage(connection.provider, $0, $1)
             }
         }
     }

@@ -23,8 +23,7 @@ extension Broker {
         if now.milliseconds - session.lastUsedAt.milliseconds > 3_600_000 {
             try store.write { try $0.touchSlot(session, at: now) }
         }
-        try catchUp(session)
-        return session
+        return try caughtUp(session, at: now)
     }
 
     /// Makes a new person, once. Never signs anybody in whom the service knows already.

@@ -21,8 +21,8 @@ extension Broker {
     /// The main story: who calls, what they may reach, is it fresh, on record, handed out. Anything else is a refusal
     /// or a step to the keeper, after which the story begins again with the row as it is then.
     public func vend<Answer>(
-        _ request: VendRequest, with token: borrowing Token, refreshed: Bool = false, at now: Instant,
-        render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        _ request: VendRequest, with token: borrowing Token, refreshed: Bool = false, isCaughtUp: Bool = false,
+        at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let person = request.userID.flatMap { PersonID(parsing: $0) }
         let row = try vendStatement.find(
@@ -35,22 +35,49 @@ extension Broker {
         guard let row, let caller = try store.read({ try $0.open(row, with: token, at: now) }) else {
             throw Refusal.invalidToken
         }
+        if case .holder(let slot) = caller, slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }
         let owner = try authorize(caller, asking: request.userID, person: person)
         let provider = try self.provider(request.provider)
-        switch try choose(row.candidates, for: request, provider: provider, caller: caller, at: now) {
+        let choice: Choice
+        do {
+            choice = try choose(row.candidates, for: request, provider: provider, caller: caller, at: now)
+        } catch let Refusal.accountChoice(accounts) {
+            // Of two connections one may be a consent that came back while the vault was locked, of the same account.
+            guard !isCaughtUp, case .holder(let slot) = caller, try hasUnsettled(slot.vault.id) else {
+                throw Refusal.accountChoice(accounts)
+            }
+            return try vendCaughtUp(slot, request, with: token, refreshed: refreshed, at: now, render: render)
+        }
+        switch choice {
         case .unmet(let need):
             throw try refusal(for: need, request, of: owner, provider: provider, caller: caller, at: now)
         case .one(let candidate):
+            // Its key was taken from somebody: nothing new is handed out or renewed under it. The other connections of
+            // the vault wait for a request that is not measured.
+            if candidate.rekeyPending, !isCaughtUp, case .holder(let slot) = caller {
+                return try vendCaughtUp(slot, request, with: token, refreshed: refreshed, at: now, render: render)
+            }
             return try hand(
                 candidate, for: request, provider: provider, caller: caller, refreshed: refreshed,
                 token: token, at: now, render: render)
         }
     }
 
+    private func vendCaughtUp<Answer>(
+        _ slot: OpenSlot, _ request: VendRequest, with token: borrowing Token, refreshed: Bool, at now: Instant,
+        render: @escaping @Sendable (borrowing VendedToken) -> Answer
+    ) throws -> Step<Answer> {
+        _ = try caughtUp(slot, at: now)
+        return try vend(request, with: token, refreshed: refreshed, isCaughtUp: true, at: now, render: render)
+    }
+
     /// `userId` selects, it never authorizes (V-1).
     func authorize(_ caller: OpenCaller, asking userID: String?, person: PersonID?) throws -> PersonID {
         switch caller {
         case .holder(let slot):
+            guard userID == nil || person == slot.person else { throw Refusal.ownerMismatch }
+            return slot.person
+        case .locked(let slot):
             guard userID == nil || person == slot.person else { throw Refusal.ownerMismatch }
             return slot.person
         case .plugin(let plugin):

@@ -9,6 +9,8 @@ import Vault
 enum Caller {
     case browser(OpenSlot)
     case bearer(OpenSlot)
+    /// A key that no longer opens its vault.
+    case locked(LockedSlot)
     case plugin(OpenPlugin)
     case nobody
 }
@@ -29,10 +31,11 @@ extension Gateway {
             guard let plugin = try broker.store.read({ try $0.openPlugin(token) }) else { throw Refusal.invalidToken }
             return .plugin(plugin)
         case .apiKey, .cli:
-            guard let slot = try broker.store.read({ try $0.openSlot(token, at: now) }) else {
-                throw Refusal.invalidToken
+            switch try broker.holder(token, at: now) {
+            case .holder(let slot): return .bearer(slot)
+            case .locked(let slot): return .locked(slot)
+            case .plugin, nil: throw Refusal.invalidToken
             }
-            return .bearer(slot)
         case .access, .refresh: throw Refusal.notPermitted(.agentClient)
         case .session, .invitation, .recovery, .code, .device: throw Refusal.invalidToken
         }
@@ -87,6 +90,7 @@ extension Gateway {
             if exchange.method != .get && exchange.method != .head { try requireSameOrigin(exchange) }
             return slot
         case .bearer(let slot): return slot
+        case .locked: throw Refusal.notPermitted(.lockedVault)
         case .plugin: throw Refusal.notPermitted(.otherCaller)
         case .nobody: throw Refusal.notSignedIn
         }

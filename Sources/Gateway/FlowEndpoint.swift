@@ -85,6 +85,7 @@ extension Gateway {
             if exchange.method != .get && exchange.method != .head { try requireSameOrigin(exchange) }
             return .holder(slot)
         case .bearer(let slot): return .holder(slot)
+        case .locked(let slot): return .locked(slot)
         case .plugin(let plugin): return .plugin(plugin)
         case .nobody: throw Refusal.invalidToken
         }

@@ -53,7 +53,7 @@ extension RefreshEngine {
             let seconds = max(1, moment.wall.seconds(until: notBefore) + 1)
             return .answered(.refresh(.retryLater(seconds: seconds)), dueAt: notBefore)
         }
-        if isWaitedFor,
+        if isWaitedFor, !state.renewPending,
             let seconds = RefreshPolicy.tooSoon(
                 obtainedAt: connection.obtainedAt, expiresAt: connection.expiresAt, at: moment.wall)
         {

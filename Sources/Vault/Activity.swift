@@ -116,6 +116,7 @@ extension Rows {
                 UPDATE connection SET last_used_at_ms = ?1, last_used_by = ?2
                 WHERE id = ?3 AND (last_used_at_ms IS NULL OR last_used_at_ms < ?1)
                 """, [use.at, use.by, connection.blob])
+            try dropSuperseded(by: connection, usedAt: use.at)
         }
         for (slot, at) in seen {
             _ = try changed(

@@ -110,7 +110,8 @@ extension Rows {
         guard let tag = connection.accountTag else { return false }
         return try row(
             """
-            SELECT 1 FROM connection WHERE vault = ? AND account_tag = ? AND provider = ? AND id != ? LIMIT 1
+            SELECT 1 FROM connection WHERE vault = ?1 AND account_tag = ?2 AND provider = ?3 AND id != ?4
+                AND (superseded_by IS NULL OR superseded_by != ?4) LIMIT 1
             """, [connection.vault.blob, tag.blob, connection.provider.json, connection.id.blob]) != nil
     }
 
@@ -120,14 +121,6 @@ extension Rows {
             SELECT \(Connection.columns) FROM connection WHERE vault = ? AND provider = ? AND status != 'unused'
             ORDER BY is_default DESC, created_at_ms, id
             """, [vault.blob, provider.json]
-        ).map(Connection.init)
-    }
-
-    /// Those that must be given a new key as soon as this vault is open.
-    public func connectionsToRekey(in vault: VaultID, limit: Int) throws -> [Connection] {
-        try rows(
-            "SELECT \(Connection.columns) FROM connection WHERE vault = ? AND rekey_pending = 1 LIMIT ?",
-            [vault.blob, limit]
         ).map(Connection.init)
     }
 
@@ -171,7 +164,9 @@ extension Rows {
     }
 
     public func removeConnection(_ id: ConnectionID, of person: PersonID) throws -> Bool {
-        try changed("DELETE FROM connection WHERE id = ? AND person = ?", [id.blob, person.blob]) > 0
+        // With it what was kept of the same account in case this one would not do.
+        _ = try changed("DELETE FROM connection WHERE superseded_by = ? AND person = ?", [id.blob, person.blob])
+        return try changed("DELETE FROM connection WHERE id = ? AND person = ?", [id.blob, person.blob]) > 0
     }
 
     public func setStatus(_ status: ConnectionStatus, of id: ConnectionID) throws {
@@ -271,8 +266,9 @@ extension Rows {
 
     /// The provider refused this generation's token and there is nothing to renew it with.
     public func markRefused(_ id: ConnectionID, generation: Int64) throws {
-        _ = try changed(
+        let isMarked = try changed(
             "UPDATE connection SET status = 'reauthorize' WHERE id = ? AND generation = ? AND status = 'active'",
             [id.blob, generation])
+        if isMarked == 1 { try standIn(for: id) }
     }
 }

@@ -63,13 +63,16 @@ extension Rows {
     /// The provider said that the grant is gone: a person must consent again. What is stored stays as it is.
     /// False when somebody else has the row by now: look again before believing it.
     public func markReauthorize(_ claim: Claim, code: String) throws -> Bool {
-        try changed(
-            """
-            UPDATE connection SET status = 'reauthorize', lease_owner = NULL, lease_until_ms = NULL, intent = 'none',
-                next_refresh_at_ms = NULL, not_before_ms = NULL, last_code = ?
-            WHERE id = ? AND generation = ? AND lease_epoch = ? AND status = 'active'
-            """,
-            [code, claim.connection.id.blob, claim.connection.generation, claim.epoch]) == 1
+        let isMarked =
+            try changed(
+                """
+                UPDATE connection SET status = 'reauthorize', lease_owner = NULL, lease_until_ms = NULL, intent = 'none',
+                    next_refresh_at_ms = NULL, not_before_ms = NULL, last_code = ?
+                WHERE id = ? AND generation = ? AND lease_epoch = ? AND status = 'active'
+                """,
+                [code, claim.connection.id.blob, claim.connection.generation, claim.epoch]) == 1
+        if isMarked { try standIn(for: claim.connection.id) }
+        return isMarked
     }
 
     /// Postpones a connection that was due and not attempted, without counting a failure.

@@ -46,6 +46,7 @@ extension Rows {
     public func insert(
         _ grant: Grant, into destination: Destination, of person: PersonID, status: ConnectionStatus
     ) throws -> ConnectionID {
+        let destination = try current(destination)
         let id: ConnectionID = random.id()
         let key = try Key<ConnectionRole>(random: random)
         let credential = try seal(
@@ -57,8 +58,8 @@ extension Rows {
             """
             INSERT INTO connection (id, vault, person, provider, status, scopes, is_default, generation, key_version,
                 credential, vault_key, vault_key_form, account_tag, obtained_at_ms, expires_at_ms,
-                refresh_expires_at_ms, refreshable, created_at_ms, next_refresh_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, 0, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                refresh_expires_at_ms, refreshable, created_at_ms, next_refresh_at_ms, merge_pending)
+            VALUES (?, ?, ?, ?, ?, ?, 0, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 id.blob, destination.id.blob, person.blob, grant.provider.json, status.rawValue, grant.scopes.text,
@@ -66,6 +67,7 @@ extension Rows {
                 try tag(grant, in: destination)?.blob, grant.obtainedAt.milliseconds, grant.expiresAt?.milliseconds,
                 grant.refreshExpiresAt?.milliseconds, grant.credential.refreshToken != nil,
                 grant.obtainedAt.milliseconds, grant.nextRefreshAt?.milliseconds,
+                form == .sealed && !grant.credential.accountID.isEmpty,
             ])
         return id
     }
@@ -77,6 +79,8 @@ extension Rows {
         _ connection: Connection, with grant: Grant, in destination: Destination,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
+        let destination = try current(destination)
+        guard destination.id == connection.vault else { throw VaultError.conflict }
         let key = try Key<ConnectionRole>(random: random)
         let version = connection.keyVersion + 1
         let generation = connection.generation + 1
@@ -92,7 +96,7 @@ extension Rows {
             UPDATE connection SET status = 'active', scopes = ?, generation = ?, key_version = ?, credential = ?,
                 vault_key = ?, vault_key_form = ?, service_key = ?, account_tag = coalesce(?, account_tag),
                 obtained_at_ms = ?, expires_at_ms = ?, refresh_expires_at_ms = ?, refreshable = ?,
-                next_refresh_at_ms = ?, rekey_pending = 0, intent = 'none', lease_owner = NULL, lease_until_ms = NULL,
+                next_refresh_at_ms = ?, rekey_pending = 0, renew_pending = 0, intent = 'none', lease_owner = NULL, lease_until_ms = NULL,
                 failures = 0, not_before_ms = NULL, last_code = NULL
             WHERE id = ? AND generation = ? AND key_version = ?
             """,
@@ -112,25 +116,9 @@ extension Rows {
         _ connection: Connection, with vault: OpenVault, background: Bool,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
-        let old = try openKey(of: connection, with: vault)
-        let credential = try openCredential(of: connection, with: old)
-        let key = try Key<ConnectionRole>(random: random)
-        let version = connection.keyVersion + 1
-        let sealed = try seal(credential.withNewLogKey(random), under: key, connection.credentialPurpose)
-        let (vaultKey, form) = try give(key, of: connection.id, version: version, to: .open(vault))
-        let serviceKey = try background ? sealToService(key, of: connection.id, version: version) : nil
-        let done = try changed(
-            """
-            UPDATE connection SET key_version = ?, credential = ?, vault_key = ?, vault_key_form = ?, service_key = ?,
-                background = ?, rekey_pending = 0
-            WHERE id = ? AND generation = ? AND key_version = ?
-            """,
-            [
-                version, sealed.blob, vaultKey.blob, form.rawValue, serviceKey?.blob, background, connection.id.blob,
-                connection.generation, connection.keyVersion,
-            ])
-        guard done == 1 else { throw VaultError.conflict }
-        try giveToPlugins(key, of: connection.id, version: version, token: connection.scopes, covers: covers)
+        guard try isCurrent(vault) else { throw VaultError.conflict }
+        let credential = try openCredential(of: connection, with: openKey(of: connection, with: vault))
+        try transfer(connection, credential, to: vault, background: background, covers: covers)
     }
 
     /// Gives the service the connection's key: the keeper may then refresh it while nobody is there.

@@ -80,7 +80,7 @@ extension Rows {
     /// Flows and holders whose time is over. Slots within the hour, as docs/KEYS.md says.
     public func sweep(at now: Instant) throws -> Int {
         var swept = 0
-        for table in ["once", "authorization", "outcome"] {
+        for table in ["once", "authorization", "outcome", "link"] {
             swept += try changed("DELETE FROM \(table) WHERE expires_at_ms <= ?", [now.milliseconds])
         }
         swept += try changed("DELETE FROM decline WHERE until_ms <= ?", [now.milliseconds])
@@ -91,6 +91,9 @@ extension Rows {
         swept += try changed("DELETE FROM request WHERE expires_at_ms <= ?", [now.milliseconds - 86_400_000])
         swept += try changed(
             "DELETE FROM invitation WHERE expires_at_ms <= ? AND used_at_ms IS NULL", [now.milliseconds])
+        // Longer than any consent is under way.
+        swept += try changed(
+            "DELETE FROM vault WHERE merged_at_ms <= ?", [now.milliseconds - 86_400_000])
         swept += try changed(
             """
             DELETE FROM slot WHERE expires_at_ms <= ?1

@@ -57,7 +57,8 @@ extension Rows {
         let salt = random.bytes(32)
         try insertSlot(
             token.id, .plugin, name: name, person: nil, vault: nil, plugin: id, salt: salt, pair: pair,
-            derived: try token.derivedKey(salt: salt, vault: nil), vaultKey: nil, lifetime: .untilRevoked, at: now)
+            derived: try token.derivedKey(salt: salt, vault: nil), vaultKey: nil, vaultTag: nil,
+            lifetime: .untilRevoked, at: now)
         return (id, try token.text())
     }
 

@@ -67,6 +67,26 @@ enum Purpose {
         return data
     }
 
+    static func linkKey(
+        _ link: LinkID, from: VaultID, to: VaultID, fromSlot: SlotID, toSlot: SlotID, version: Int64
+    ) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/link.vault-key")
+        data.add(link)
+        data.add(from)
+        data.add(to)
+        data.add(fromSlot)
+        data.add(toSlot)
+        data.add(UInt64(version))
+        return data
+    }
+
+    static func linkCode(_ link: LinkID, _ code: String) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/link-code")
+        data.add(link)
+        data.add(code)
+        return data
+    }
+
     static func claim(_ connection: ConnectionID) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/activity.claim")
         data.add(connection)

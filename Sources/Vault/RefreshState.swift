@@ -23,6 +23,8 @@ public struct RefreshState: Sendable {
     public let failures: Int64
     /// What ended the latest attempt: a code of the provider or of our own.
     public let lastCode: String?
+    /// Somebody else may have its tokens: renewed as soon as it can be, however new they are.
+    public let renewPending: Bool
     let leaseEpoch: Int64
     let leaseOwner: String?
     let leaseUntil: Instant?
@@ -41,6 +43,7 @@ public struct RefreshState: Sendable {
         notBefore = row.optionalInstant("not_before_ms")
         failures = row["failures"]
         lastCode = row["last_code"]
+        renewPending = row["renew_pending"]
         leaseEpoch = row["lease_epoch"]
         leaseOwner = row["lease_owner"]
         leaseUntil = row.optionalInstant("lease_until_ms")
@@ -55,7 +58,7 @@ public struct RefreshState: Sendable {
     static let columns = """
         \(Connection.columns), connection.intent, connection.intent_at_ms, connection.next_refresh_at_ms,
         connection.not_before_ms, connection.failures, connection.last_code, connection.lease_epoch,
-        connection.lease_owner, connection.lease_until_ms
+        connection.lease_owner, connection.lease_until_ms, connection.renew_pending
         """
 }
 

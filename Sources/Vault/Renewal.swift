@@ -48,7 +48,7 @@ extension Rows {
             return .journaled(current: current.generation)
         }
         let isFenced = state.leaseEpoch == claim.epoch
-        if current.keyVersion == claimed.keyVersion {
+        if current.keyVersion == claimed.keyVersion, !current.rekeyPending {
             var renewal = renewal
             // The person gave it another name while the request was under way.
             if current.credential != claimed.credential {
@@ -58,8 +58,8 @@ extension Rows {
             let sealed = try seal(renewal.credential, under: key, current.purpose(generation: next))
             try advance(current, to: next, credential: sealed, renewal.times, epochMoves: !isFenced)
         } else {
-            // Somebody gave the connection a new key while the request was under way, perhaps to take it from a plugin:
-            // what came must not be readable by the old one, and the new one is not at hand.
+            // Somebody gave the connection a new key while the request was under way, or waits for the vault to open to do
+            // so, perhaps to take it from a plugin: what came must not be readable by the old one, and the new one is not at hand.
             try replaceKey(
                 of: current, credential: renewal.credential, generation: next, scopes: renewal.scopes, covers: covers)
             let moved = try connection(current.id)
@@ -76,7 +76,7 @@ extension Rows {
             UPDATE connection SET generation = ?, credential = coalesce(?, credential), scopes = ?, obtained_at_ms = ?,
                 expires_at_ms = ?, refresh_expires_at_ms = ?, next_refresh_at_ms = ?, intent = 'none',
                 lease_owner = NULL, lease_until_ms = NULL, lease_epoch = lease_epoch + ?, failures = 0,
-                not_before_ms = NULL, last_code = NULL,
+                not_before_ms = NULL, last_code = NULL, renew_pending = 0,
                 status = CASE status WHEN 'reauthorize' THEN 'active' ELSE status END
             WHERE id = ? AND generation = ? AND key_version = ?
             """,

@@ -91,7 +91,11 @@ extension Rows {
         at now: Instant
     ) throws -> (id: RequestID, request: Request)? {
         var vault: VaultID?
-        if case .holder(let slot) = caller { vault = slot.vault.id }
+        switch caller {
+        case .holder(let slot): vault = slot.vault.id
+        case .locked(let slot): vault = slot.vault
+        case .plugin: break
+        }
         // Under a key of the caller: a plain hash of a provider, scopes and an account could be guessed.
         let need = try caller.derived.derive(TagRole.self, label: "toolshed/v1/request-need")
             .tag(Purpose.need(vault: vault, provider: provider.json, scopes: scopes.text, account: claim.account))

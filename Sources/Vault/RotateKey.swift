@@ -55,6 +55,7 @@ public struct KeyRotation {
             Layer(table: "vault", column: "private_key"), Layer(table: "slot", column: "private_key"),
             Layer(table: "slot", column: "vault_key"), Layer(table: "connection", column: "vault_key"),
             Layer(table: "approval", column: "connection_key"),
+            Layer(table: "link", column: "vault_key"),
             Layer(table: "request", column: "claim", id: "id_hash"),
             Layer(table: "client_token", column: "successor"),
         ]

@@ -15,7 +15,7 @@ extension Rows {
         let sealed =
             try isKeySame
             ? seal(renewal.credential, under: key, claimed.purpose(generation: claimed.generation + 1))
-            : sealToVault(renewal.credential, of: claimed)
+            : sealToVault(renewal.credential, of: claimed, in: current.vault)
         let id: ID<JournalKind> = random.id()
         let times = renewal.times
         _ = try changed(
@@ -31,11 +31,13 @@ extension Rows {
             ])
     }
 
-    private func sealToVault(_ credential: Credential, of connection: Connection) throws -> [UInt8] {
-        guard let row = try row("SELECT public_key, public_tag FROM vault WHERE id = ?", [connection.vault.blob]) else {
+    private func sealToVault(
+        _ credential: Credential, of connection: Connection, in vault: VaultID
+    ) throws -> [UInt8] {
+        guard let row = try row("SELECT public_key, public_tag FROM vault WHERE id = ?", [vault.blob]) else {
             throw VaultError.conflict
         }
-        let key = try trusted(row.bytes("public_key"), tag: row.bytes("public_tag"), "vault", connection.vault.bytes)
+        let key = try trusted(row.bytes("public_key"), tag: row.bytes("public_tag"), "vault", vault.bytes)
         let purpose = Purpose.journal(connection.id, generation: connection.generation)
         return try credential.withEncoded { try HPKE.seal($0, to: key, info: purpose, purpose, random) }
     }

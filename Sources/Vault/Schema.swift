@@ -46,6 +46,10 @@ enum Schema {
             public_key BLOB NOT NULL,
             public_tag BLOB NOT NULL,
             private_key BLOB NOT NULL,          -- outer ‖ wrapped under the vault key
+            rekey_pending INTEGER NOT NULL DEFAULT 0,   -- a holder was lost while the vault was not open
+            -- linked: what was in it is in that vault now; the row stays a day for what was on its way here
+            merged_into BLOB,
+            merged_at_ms INTEGER,
             created_at_ms INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX vault_person ON vault (person);
@@ -68,9 +72,11 @@ enum Schema {
             person BLOB REFERENCES person (id) ON DELETE CASCADE,
             vault BLOB REFERENCES vault (id) ON DELETE CASCADE,
             plugin BLOB REFERENCES plugin (id) ON DELETE CASCADE,
+            made_for BLOB,                      -- the vault that it was made for, to which the derived key is bound
             salt BLOB NOT NULL,
             public_key BLOB NOT NULL,
             public_tag BLOB NOT NULL,
+            vault_tag BLOB,                     -- of public_key, under a key from the vault key
             private_key BLOB NOT NULL,          -- outer ‖ wrapped under the derived key
             vault_key BLOB,                     -- outer ‖ wrapped under the derived key, or sealed to public_key
             vault_key_form TEXT CHECK (vault_key_form IN ('wrapped', 'sealed')),
@@ -81,6 +87,8 @@ enum Schema {
             expires_at_ms INTEGER,
             client_grant BLOB REFERENCES client_grant (id) ON DELETE CASCADE,
             CHECK ((vault IS NULL) = (vault_key IS NULL)),
+            CHECK ((vault IS NULL) = (made_for IS NULL)),
+            CHECK ((vault IS NULL) = (vault_tag IS NULL)),
             CHECK ((vault IS NULL) = (plugin IS NOT NULL))
         ) STRICT;
         CREATE INDEX slot_vault ON slot (vault);
@@ -109,7 +117,14 @@ enum Schema {
             refresh_expires_at_ms INTEGER,
             refreshable INTEGER NOT NULL,
             background INTEGER NOT NULL DEFAULT 0,
+            -- what is to be done when the vault is open: a new key; a look whether the account is here already; new
+            -- tokens from the provider, because somebody else may have these
             rekey_pending INTEGER NOT NULL DEFAULT 0,
+            merge_pending INTEGER NOT NULL DEFAULT 0,
+            renew_pending INTEGER NOT NULL DEFAULT 0,
+            -- the same account's better connection, since when: this one is kept until that one has vended
+            superseded_by BLOB,
+            superseded_at_ms INTEGER,
             created_at_ms INTEGER NOT NULL,
             last_used_at_ms INTEGER,
             last_used_by TEXT,
@@ -136,7 +151,33 @@ enum Schema {
         -- By provider first: what waits for a provider that is down must not hide what is due at another.
         CREATE INDEX connection_due ON connection (provider, next_refresh_at_ms)
             WHERE background = 1 AND status = 'active' AND next_refresh_at_ms IS NOT NULL;
+        CREATE INDEX connection_unsettled ON connection (vault)
+            WHERE rekey_pending = 1 OR merge_pending = 1 OR renew_pending = 1;
+        CREATE INDEX connection_superseded ON connection (superseded_by) WHERE superseded_by IS NOT NULL;
         CREATE INDEX connection_armed ON connection (lease_owner) WHERE intent = 'armed';
+
+        -- Two vaults of one person on their way to being one: docs/LINKING.md.
+        CREATE TABLE link (
+            id BLOB PRIMARY KEY,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            status TEXT NOT NULL CHECK (status IN ('offered', 'claimed', 'sealed', 'accepted')),
+            from_vault BLOB NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+            from_slot BLOB NOT NULL,
+            from_name TEXT NOT NULL,
+            key_version INTEGER NOT NULL,       -- of the key of from_vault
+            to_vault BLOB,
+            to_slot BLOB REFERENCES slot (id) ON DELETE CASCADE,
+            code_tag BLOB,                      -- keyed: eight characters could be guessed
+            tries INTEGER NOT NULL DEFAULT 0,
+            vault_key BLOB,                     -- of from_vault: outer ‖ sealed to to_slot
+            created_at_ms INTEGER NOT NULL,
+            expires_at_ms INTEGER NOT NULL,
+            CHECK ((status = 'sealed') = (vault_key IS NOT NULL))
+        ) STRICT;
+        CREATE INDEX link_person ON link (person);
+        CREATE INDEX link_from ON link (from_vault);
+        CREATE INDEX link_to ON link (to_slot);
+        CREATE INDEX link_expiry ON link (expires_at_ms);
 
         -- Which connections a plugin may use, and the key that lets it.
         CREATE TABLE approval (

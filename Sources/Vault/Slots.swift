@@ -68,14 +68,25 @@ public final class OpenSlot: Sendable {
     public let signedInAt: Instant
     public let lastUsedAt: Instant
     public let derived: Key<DerivedRole>
+    /// The vault key's box as it stands, while it is sealed to the slot's pair.
+    let sealed: [UInt8]?
     /// What an OAuth client's code or token was given for; nil for every other holder.
     public let client: ClientGrantID?
     public var person: PersonID { vault.person }
+    public var isSealed: Bool { sealed != nil }
+
+    /// The same holder with its vault under the key that it has now.
+    public func with(_ vault: OpenVault) throws -> OpenSlot {
+        OpenSlot(
+            id: id, kind: kind, name: name, vault: vault, signedInAt: signedInAt, lastUsedAt: lastUsedAt,
+            derived: try derived.copy(), client: client)
+    }
 
     init(
         id: SlotID, kind: HolderKind, name: String, vault: OpenVault, signedInAt: Instant, lastUsedAt: Instant,
-        derived: consuming Key<DerivedRole>, client: ClientGrantID? = nil
+        derived: consuming Key<DerivedRole>, sealed: [UInt8]? = nil, client: ClientGrantID? = nil
     ) {
+        self.sealed = sealed
         self.client = client
         self.id = id
         self.kind = kind
@@ -110,6 +121,7 @@ extension Rows {
         _ kind: HolderKind, name: String, to vault: OpenVault, lifetime: SlotLifetime, client: ClientGrantID? = nil,
         at now: Instant
     ) throws -> (id: SlotID, secret: SecretText) {
+        guard try isCurrent(vault) else { throw VaultError.conflict }
         let token = try Token(issuing: kind.tokenKind, id: random.id(), random)
         let salt = random.bytes(32)
         let derived = try token.derivedKey(salt: salt, vault: vault.id)
@@ -121,27 +133,29 @@ extension Rows {
             "slot", id.bytes, "vault_key")
         try insertSlot(
             id, kind, name: name, person: vault.person, vault: vault.id, plugin: nil, salt: salt, pair: pair,
-            derived: derived, vaultKey: vaultKey, lifetime: lifetime, client: client, at: now)
+            derived: derived, vaultKey: vaultKey, vaultTag: try vault.tag(of: id, pair.publicKey), lifetime: lifetime,
+            client: client, at: now)
         return (id, try token.text())
     }
 
     func insertSlot(
         _ id: SlotID, _ kind: HolderKind, name: String, person: PersonID?, vault: VaultID?, plugin: PluginID?,
         salt: [UInt8], pair: borrowing PrivateKey, derived: borrowing Key<DerivedRole>, vaultKey: [UInt8]?,
-        lifetime: SlotLifetime, client: ClientGrantID? = nil, at now: Instant
+        vaultTag: [UInt8]?, lifetime: SlotLifetime, client: ClientGrantID? = nil, at now: Instant
     ) throws {
         let privateKey = try outerSeal(
             pair.wrap(under: derived, Purpose.slotPrivate(id, kind: kind), random), "slot", id.bytes, "private_key")
         let tag = keys.tags.tag(Purpose.publicKey(of: "slot", id.bytes, try pair.publicKey))
         _ = try changed(
             """
-            INSERT INTO slot (id, kind, name, person, vault, plugin, salt, public_key, public_tag, private_key, vault_key,
-                vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, idle_limit_ms, expires_at_ms, client_grant)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO slot (id, kind, name, person, vault, made_for, plugin, salt, public_key, public_tag, vault_tag,
+                private_key, vault_key, vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, idle_limit_ms,
+                expires_at_ms, client_grant)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
-                id.blob, kind.rawValue, name, person?.blob, vault?.blob, plugin?.blob, salt.blob,
-                try pair.publicKey.bytes.blob, tag.blob, privateKey.blob, vaultKey?.blob,
+                id.blob, kind.rawValue, name, person?.blob, vault?.blob, vault?.blob, plugin?.blob, salt.blob,
+                try pair.publicKey.bytes.blob, tag.blob, vaultTag?.blob, privateKey.blob, vaultKey?.blob,
                 vaultKey.map { _ in "wrapped" },
                 now.milliseconds, now.milliseconds, now.milliseconds, lifetime.idle,
                 lifetime.absolute.map { now.milliseconds + $0 }, client?.blob,
@@ -152,8 +166,8 @@ extension Rows {
     public func openSlot(_ token: borrowing Token, at now: Instant) throws -> OpenSlot? {
         let row = try row(
             """
-            SELECT slot.kind, slot.name, slot.person, slot.vault, slot.salt, slot.private_key, slot.vault_key,
-                slot.vault_key_form, slot.signed_in_at_ms, slot.last_used_at_ms, slot.idle_limit_ms,
+            SELECT slot.kind, slot.name, slot.person, slot.vault, slot.made_for, slot.salt, slot.private_key,
+                slot.vault_key, slot.vault_key_form, slot.signed_in_at_ms, slot.last_used_at_ms, slot.idle_limit_ms,
                 slot.expires_at_ms, slot.client_grant, vault.key_version
             FROM slot JOIN vault ON vault.id = slot.vault WHERE slot.id = ?
             """, [token.id.blob])
@@ -167,7 +181,7 @@ extension Rows {
         let vault: VaultID = try row.id("vault")
         let kind: HolderKind = try row.state("kind")
         do {
-            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: vault)
+            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.id("made_for"))
             let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
             let client: ClientGrantID? = kind == .cli ? nil : row.optionalID("client_grant")
             // Tokens of a client come and go; what it asked under one of them is its own under the next.
@@ -182,7 +196,8 @@ extension Rows {
                 id: token.id, kind: kind, name: row.text("name"),
                 vault: OpenVault(id: vault, person: try row.id("person"), version: row["key_version"], key: key),
                 signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"),
-                derived: caller, client: client)
+                derived: caller, sealed: row.text("vault_key_form") == "sealed" ? row.bytes("vault_key") : nil,
+                client: client)
         } catch EnvelopeError.doesNotOpen {
             return nil
         }

@@ -8,12 +8,15 @@ import Secrets
 public enum OpenCaller: Sendable {
     case holder(OpenSlot)
     case plugin(OpenPlugin)
+    /// Known, and its slot no longer opens the vault.
+    case locked(LockedSlot)
 
     public var derived: Key<DerivedRole> {
         _read {
             switch self {
             case .holder(let slot): yield slot.derived
             case .plugin(let plugin): yield plugin.derived
+            case .locked(let slot): yield slot.derived
             }
         }
     }
@@ -23,6 +26,7 @@ public enum OpenCaller: Sendable {
         switch self {
         case .holder(let slot): slot.client?.bytes ?? slot.id.bytes
         case .plugin(let plugin): plugin.id.bytes
+        case .locked(let slot): slot.id.bytes
         }
     }
 
@@ -30,6 +34,7 @@ public enum OpenCaller: Sendable {
         switch self {
         case .holder(let slot): slot.client?.text ?? slot.id.text
         case .plugin(let plugin): plugin.id.text
+        case .locked(let slot): slot.id.text
         }
     }
 
@@ -37,6 +42,7 @@ public enum OpenCaller: Sendable {
         switch self {
         case .holder(let slot): slot.kind
         case .plugin: .plugin
+        case .locked(let slot): slot.kind
         }
     }
 
@@ -44,6 +50,7 @@ public enum OpenCaller: Sendable {
         switch self {
         case .holder(let slot): slot.name
         case .plugin(let plugin): plugin.name
+        case .locked(let slot): slot.name
         }
     }
 }
@@ -60,13 +67,16 @@ extension Rows {
                 token, id: id, name: row.name, owner: row.person, salt: row.salt, privateKey: row.wrapped
             ).map(OpenCaller.plugin)
         }
-        guard row.isWrapped, token.kind != .access else { return try openSlot(token, at: now).map(OpenCaller.holder) }
-        guard let vault = VaultID(bytes: row.holderID), let person = row.person, let kind = HolderKind(token.kind)
+        guard row.isWrapped, token.kind != .access else {
+            return try openSlot(token, at: now).map(OpenCaller.holder) ?? lockedCaller(token, at: now)
+        }
+        guard let vault = VaultID(bytes: row.holderID), let madeFor = VaultID(bytes: row.madeFor),
+            let person = row.person, let kind = HolderKind(token.kind)
         else {
             throw VaultError.damaged("slot")
         }
         do {
-            let derived = try token.derivedKey(salt: row.salt, vault: vault)
+            let derived = try token.derivedKey(salt: row.salt, vault: madeFor)
             let inner = try outerOpen(row.wrapped, "slot", token.id.bytes, "vault_key")
             let key = try AEAD.unwrap(
                 inner, as: VaultRole.self, under: derived,
@@ -77,8 +87,17 @@ extension Rows {
                     vault: OpenVault(id: vault, person: person, version: row.keyVersion, key: key),
                     signedInAt: Instant(milliseconds: 0), lastUsedAt: now, derived: derived))
         } catch EnvelopeError.doesNotOpen {
-            return nil
+            return try lockedCaller(token, at: now)
         }
+    }
+
+    /// The same for what is not on the vend path: a holder of a vault, open or locked.
+    public func openCaller(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
+        try openSlot(token, at: now).map(OpenCaller.holder) ?? lockedCaller(token, at: now)
+    }
+
+    private func lockedCaller(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
+        try lockedSlot(token, at: now).map(OpenCaller.locked)
     }
 
     /// The connection key of a candidate, by whichever way this caller holds it, and whether it was still sealed.
@@ -106,7 +125,7 @@ extension Rows {
         case (.holder(let slot), .sealed):
             guard let connection = try connection(candidate.id) else { throw VaultError.conflict }
             return (ConnectionKey(try openKey(of: connection, with: slot.vault)), true)
-        case (_, nil): throw VaultError.conflict
+        case (_, nil), (.locked, _): throw VaultError.conflict
         }
     }
 
@@ -128,6 +147,7 @@ extension Rows {
                 UPDATE approval SET connection_key = ?, connection_key_form = 'wrapped'
                 WHERE id = ? AND connection_key = ?
                 """, [wrapped.blob, candidate.keyRow.blob, candidate.key.blob])
+        case .locked: break
         }
     }
 
@@ -173,6 +193,7 @@ extension Rows {
                 return ConnectionKey(
                     try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose))
             }
+        case .locked: return nil
         }
     }
 }

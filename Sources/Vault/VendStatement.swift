@@ -30,7 +30,7 @@ public final class VendStatement {
             s.idle_limit_ms, s.last_used_at_ms, s.vault_key_form,
             c.id, c.vault, c.person, c.status, c.scopes, c.is_default, c.generation, c.key_version, c.credential,
             c.expires_at_ms, c.obtained_at_ms, c.refreshable, c.next_refresh_at_ms,
-            c.id, c.vault_key, c.vault_key_form, NULL, NULL
+            c.id, c.vault_key, c.vault_key_form, NULL, NULL, c.rekey_pending, s.made_for
         FROM slot s JOIN vault v ON v.id = s.vault
             LEFT JOIN connection c ON c.vault = s.vault AND c.provider = ?2 AND c.status IN ('active', 'reauthorize')
         WHERE s.id = ?1
@@ -41,7 +41,7 @@ public final class VendStatement {
         SELECT s.kind, s.salt, s.private_key, p.name, p.owner, p.id, 0, NULL, NULL, 0, 'wrapped',
             c.id, c.vault, c.person, c.status, c.scopes, c.is_default, c.generation, c.key_version, c.credential,
             c.expires_at_ms, c.obtained_at_ms, c.refreshable, c.next_refresh_at_ms,
-            a.id, a.connection_key, a.connection_key_form, a.scopes, a.status
+            a.id, a.connection_key, a.connection_key_form, a.scopes, a.status, 0, NULL
         FROM slot s JOIN plugin p ON p.id = s.plugin
             LEFT JOIN approval a ON a.plugin = p.id AND a.person = ?3 AND a.provider = ?2
             LEFT JOIN connection c ON c.id = a.connection AND c.status IN ('active', 'reauthorize')
@@ -103,6 +103,7 @@ public struct VendRow: Sendable {
     let holderID: [UInt8]
     let keyVersion: Int64
     let isWrapped: Bool
+    let madeFor: [UInt8]
     let endsAt: Int64?
     public internal(set) var candidates: [VendCandidate] = []
 
@@ -118,6 +119,7 @@ public struct VendRow: Sendable {
         let idle = column(statement, number: 8).map { $0 + sqlite3_column_int64(statement, 9) }
         endsAt = [absolute, idle].compactMap { $0 }.min()
         isWrapped = column(statement, text: 10) == "wrapped"
+        madeFor = column(statement, blob: 30)
     }
 }
 
@@ -141,6 +143,8 @@ public struct VendCandidate: Sendable {
     let keyForm: KeyForm?
     public let approvedScopes: ScopeSet
     public let approval: ApprovalStatus?
+    /// Its key was taken from somebody and is to be replaced first.
+    public let rekeyPending: Bool
     /// Whether this caller was given the connection's key.
     public var hasKey: Bool { keyForm != nil && !key.isEmpty }
 
@@ -165,6 +169,7 @@ public struct VendCandidate: Sendable {
         keyForm = KeyForm(rawValue: column(statement, text: 26))
         approvedScopes = ScopeSet(stored: column(statement, text: 27))
         approval = ApprovalStatus(rawValue: column(statement, text: 28))
+        rekeyPending = sqlite3_column_int64(statement, 29) == 1
     }
 }
 

@@ -28,8 +28,9 @@ CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tena
 OPEN_COLUMNS = {
     "meta.value", "person.id", "invitation.code_hash", "invitation.person", "vault.id", "vault.person", "vault.public_key",
     "vault.public_tag", "plugin.id", "plugin.owner", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
-    "slot.vault", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
-    "connection.person", "connection.account_tag", "approval.id", "approval.connection", "approval.plugin",
+    "vault.merged_into", "slot.vault", "slot.made_for", "slot.vault_tag", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
+    "connection.person", "connection.account_tag", "connection.superseded_by",
+    "link.id", "link.person", "link.from_vault", "link.from_slot", "link.to_vault", "link.to_slot", "link.code_tag", "approval.id", "approval.connection", "approval.plugin",
     "approval.person", "request.id_hash", "request.nonce", "request.caller", "request.person", "request.vault",
     "request.need_hash", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
     "authorization.state_hash", "authorization.cookie_hash", "authorization.slot", "authorization.person",
@@ -43,7 +44,7 @@ OPEN_COLUMNS = {
 SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
     "connection.service_key", "approval.connection_key", "request.claim", "authorization.verifier",
-    "rotation_journal.credential", "activity.claim", "client_token.successor",
+    "rotation_journal.credential", "activity.claim", "link.vault_key", "client_token.successor",
 }
 
 
@@ -151,7 +152,7 @@ class Thief:
             return self
         self.add(token.secret, origin)
         for row in self.loot.rows["slot"]:
-            self.add(token.derived_key(row["salt"], row["vault"]), f"{origin}, derived")
+            self.add(token.derived_key(row["salt"], row["made_for"]), f"{origin}, derived")
         for row in self.loot.rows.get("client_token", []):
             if row["salt"] is not None:
                 self.add(d.derive(token.derived_key(row["salt"], None), "toolshed/v1/client-token.successor"), f"{origin}, successor")
@@ -255,6 +256,11 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
     for row in rows["vault"]:
         yield from outer("vault", "private_key", row, [
             d.fields("toolshed/v1/vault.private-key", row["id"], version) for version in vault_versions[row["id"]]])
+    for row in rows.get("link", []):
+        if row["vault_key"] is not None:
+            yield from outer("link", "vault_key", row, [d.fields(
+                "toolshed/v1/link.vault-key", row["id"], row["from_vault"], row["to_vault"], row["from_slot"],
+                row["to_slot"], row["key_version"])])
     connections = {}
     for row in rows.get("connection", []):
         connections[row["id"]] = row
