@@ -40,7 +40,10 @@ let package = Package(
         // 3
         .target(
             name: "Providers", dependencies: ["Encoding", "OAuth", "Secrets", .product(name: "Yams", package: "Yams")],
-            resources: [.embedInCode("catalog.yaml"), .embedInCode("scopes.yaml")], swiftSettings: settings),
+            resources: [
+                .embedInCode("catalog.yaml"), .embedInCode("scopes.yaml"), .embedInCode("operations.yaml"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "ProviderHTTP", dependencies: ["CCurl", "CLinux", "Encoding", "OAuth", "Secrets"],
             swiftSettings: settings),

@@ -42,7 +42,12 @@ extension Broker {
         }
         let approved = caller.kind == .plugin ? reachable.filter { $0.isApproved(provider) } : reachable
         let working = approved.filter { $0.status == .active && !$0.isDead(at: now) }
-        let sufficient = working.filter { provider.missing(from: $0.scopes, for: asked).isEmpty }
+        let sufficient = working.filter { candidate in
+            provider.missing(from: candidate.scopes, for: asked).isEmpty
+                || request.alternatives.contains {
+                    provider.missing(from: candidate.scopes, for: provider.canonical($0)).isEmpty
+                }
+        }
         if sufficient.count == 1 { return .one(sufficient[0]) }
         if sufficient.count > 1 {
             let preferred = sufficient.filter(\.isDefault)

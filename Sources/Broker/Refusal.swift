@@ -42,6 +42,7 @@ public enum Refusal: Error, Sendable {
         case nobodyNamed = "the web server names no user of 1 to 80 characters"
         case nobodyHere = "nobody of this name is a person here; the operator says who may become one"
         case lockedVault = "this key no longer opens its vault; ask for a token and follow the link"
+        case navigation = "a browser that was led here; this is for programs"
         case otherCaller = "this kind of credential cannot do that"
     }
 }

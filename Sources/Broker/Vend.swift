@@ -21,15 +21,15 @@ extension Broker {
     /// The main story: who calls, what they may reach, is it fresh, on record, handed out. Anything else is a refusal
     /// or a step to the keeper, after which the story begins again with the row as it is then.
     public func vend<Answer>(
-        _ request: VendRequest, with token: borrowing Token, refreshed: Bool = false, isCaughtUp: Bool = false,
-        at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        _ request: VendRequest, with token: borrowing Token, through door: Door = .vend, refreshed: Bool = false,
+        isCaughtUp: Bool = false, at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let person = request.userID.flatMap { PersonID(parsing: $0) }
         let row = try vendStatement.find(
             slot: token.id, isPlugin: token.kind == .plugin, provider: request.provider.json, person: person)
         switch token.kind {
         case .session, .apiKey, .plugin, .cli: break
-        case .access: throw Refusal.notPermitted(.agentClient)
+        case .access: guard door.isForAgents else { throw Refusal.notPermitted(.agentClient) }
         case .code, .refresh, .device, .invitation, .recovery: throw Refusal.invalidToken
         }
         guard let row, let caller = try store.read({ try $0.open(row, with: token, at: now) }) else {
@@ -46,7 +46,8 @@ extension Broker {
             guard !isCaughtUp, case .holder(let slot) = caller, try hasUnsettled(slot.vault.id) else {
                 throw Refusal.accountChoice(accounts)
             }
-            return try vendCaughtUp(slot, request, with: token, refreshed: refreshed, at: now, render: render)
+            return try vendCaughtUp(
+                slot, request, with: token, through: door, refreshed: refreshed, at: now, render: render)
         }
         switch choice {
         case .unmet(let need):
@@ -55,20 +56,22 @@ extension Broker {
             // Its key was taken from somebody: nothing new is handed out or renewed under it. The other connections of
             // the vault wait for a request that is not measured.
             if candidate.rekeyPending, !isCaughtUp, case .holder(let slot) = caller {
-                return try vendCaughtUp(slot, request, with: token, refreshed: refreshed, at: now, render: render)
+                return try vendCaughtUp(
+                    slot, request, with: token, through: door, refreshed: refreshed, at: now, render: render)
             }
             return try hand(
-                candidate, for: request, provider: provider, caller: caller, refreshed: refreshed,
+                candidate, for: request, provider: provider, caller: caller, through: door, refreshed: refreshed,
                 token: token, at: now, render: render)
         }
     }
 
     private func vendCaughtUp<Answer>(
-        _ slot: OpenSlot, _ request: VendRequest, with token: borrowing Token, refreshed: Bool, at now: Instant,
-        render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        _ slot: OpenSlot, _ request: VendRequest, with token: borrowing Token, through door: Door, refreshed: Bool,
+        at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         _ = try caughtUp(slot, at: now)
-        return try vend(request, with: token, refreshed: refreshed, isCaughtUp: true, at: now, render: render)
+        return try vend(
+            request, with: token, through: door, refreshed: refreshed, isCaughtUp: true, at: now, render: render)
     }
 
     /// `userId` selects, it never authorizes (V-1).
@@ -91,8 +94,9 @@ extension Broker {
     }
 
     private func hand<Answer>(
-        _ candidate: VendCandidate, for request: VendRequest, provider: Provider, caller: OpenCaller, refreshed: Bool,
-        token: borrowing Token, at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        _ candidate: VendCandidate, for request: VendRequest, provider: Provider, caller: OpenCaller,
+        through door: Door, refreshed: Bool, token: borrowing Token, at now: Instant,
+        render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let (key, wasSealed) = try store.read { try $0.openKey(of: candidate, for: caller) }
         if wasSealed { try store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
@@ -103,7 +107,8 @@ extension Broker {
             let secret = try token.text()
             return .refresh(candidate.id, generation: candidate.generation) { broker, answer in
                 try broker.vend(
-                    request, afterRefresh: answer, of: candidate, with: secret, provider: provider, render: render)
+                    request, afterRefresh: answer, of: candidate, with: secret, through: door, provider: provider,
+                    render: render)
             }
         }
         if let expiry = candidate.expiresAt, expiry <= now {
@@ -142,7 +147,8 @@ extension Broker {
     /// Back from the keeper, on whichever thread: the row is read again with the caller's key.
     private func vend<Answer>(
         _ request: VendRequest, afterRefresh answer: RefreshAnswer, of candidate: VendCandidate,
-        with secret: SecretText, provider: Provider, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        with secret: SecretText, through door: Door, provider: Provider,
+        render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let now = Instant.now()
         let stillValid = candidate.expiresAt.map { $0 > now } ?? true
@@ -157,7 +163,7 @@ extension Broker {
             if !stillValid { throw Refusal.refreshInProgress }
         }
         let token = try secret.withUnsafeBytes { try Token(parsing: $0) }
-        return try vend(request, with: token, refreshed: true, at: now, render: render)
+        return try vend(request, with: token, through: door, refreshed: true, at: now, render: render)
     }
 }
 

@@ -6,6 +6,8 @@ public struct VendRequest: Sendable {
     public let userID: String?
     public let provider: ProviderID
     public let scopes: ScopeSet
+    /// Other sets of scopes that do as well; `scopes` is what a person is asked for.
+    let alternatives: [ScopeSet]
     public let account: String?
     /// Seconds that must remain, 0…3600.
     public let minTTL: Int64
@@ -13,9 +15,10 @@ public struct VendRequest: Sendable {
     public let tool: String
 
     public init(
-        userID: String?, provider: ProviderID, scopes: ScopeSet, account: String? = nil, minTTL: Int64 = 60,
-        reason: String = "", tool: String = ""
+        userID: String?, provider: ProviderID, scopes: ScopeSet, alternatives: [ScopeSet] = [],
+        account: String? = nil, minTTL: Int64 = 60, reason: String = "", tool: String = ""
     ) {
+        self.alternatives = alternatives
         (self.userID, self.provider, self.scopes, self.account) = (userID, provider, scopes, account)
         (self.minTTL, self.reason, self.tool) = (minTTL, reason, tool)
     }

@@ -181,6 +181,26 @@ extension Exchange {
         body.withUnsafeBytes { put($0.baseAddress, $0.count) }
     }
 
+    /// The same without a body, and with one more field whose value goes out from where it lies.
+    public func respond(
+        status: Int, headers: [(String, String)], field: StaticString, secret value: UnsafeRawBufferPointer
+    ) {
+        guard begin() else { return }
+        put("Status: ")
+        put(digitsOf: status)
+        put("\r\n")
+        for (name, text) in headers {
+            put(name) { $0 > 0x20 && $0 != 0x7F && $0 != 0x3A }
+            put(": ")
+            put(text) { $0 >= 0x20 && $0 != 0x7F }
+            put("\r\n")
+        }
+        put(field)
+        put(": ")
+        if value.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { put(value.baseAddress, value.count) }
+        put("\r\n\r\n")
+    }
+
     private func begin() -> Bool {
         assert(!hasAnswered, "a request is answered once")
         defer { hasAnswered = true }

@@ -16,7 +16,7 @@ public final class Gateway {
     let settings: Settings
     let pool: Pool<Resumption>
     private let network: Network
-    private let log: Logger
+    let log: Logger
 
     /// How a step leaves this process; the answer comes back through the pool.
     public struct Network: Sendable {
@@ -50,6 +50,7 @@ public final class Gateway {
         if exchange.pathIs("/api/tokens/vend"), exchange.method == .post {
             return run(exchange) { try vend(exchange) }
         }
+        if let injection = injection(exchange) { return run(exchange) { injection } }
         return run(exchange) { try route(exchange) }
     }
 
@@ -80,17 +81,22 @@ public final class Gateway {
             Reply.oauth(error).send(on: exchange)
             return .answered
         } catch {
-            let problem = Problem(error)
-            if problem.status >= 500, !(error is Refusal) {
-                log.error("request failed", metadata: ["error": "\(type(of: error))", "kind": "\(describe(error))"])
-            }
-            problem.reply.send(on: exchange)
+            Self.problem(error, log).reply.send(on: exchange)
             return .answered
         }
     }
 
+    /// What an error says to the caller; one that is no refusal is also said to the operator.
+    static func problem(_ error: any Error, _ log: Logger) -> Problem {
+        let problem = Problem(error)
+        if problem.status >= 500, !(error is Refusal) {
+            log.error("request failed", metadata: ["error": "\(type(of: error))", "kind": "\(describe(error))"])
+        }
+        return problem
+    }
+
     /// Our own error values hold codes, never rows or secrets; anything else is named by its type only.
-    private func describe(_ error: any Error) -> String {
+    private static func describe(_ error: any Error) -> String {
         switch error {
         case let error as VaultError: "\(error)"
         default: Store.storageCode(of: error).map { "sqlite \($0)" } ?? "unexpected"

@@ -9,6 +9,8 @@ public struct Reply: Sendable {
     var body: [UInt8]
     /// Holds a secret: overwritten after it was sent.
     var isSecret = false
+    /// `body` is the value of this field, and there is no body: what nginx takes and does not pass on.
+    var field: StaticString?
 
     static func json(_ status: Int = 200, secret: Bool = false, _ write: (inout JSONWriter) throws -> Void) rethrows
         -> Reply
@@ -32,7 +34,11 @@ public struct Reply: Sendable {
     }
 
     consuming func send(on exchange: Exchange) {
-        exchange.respond(status: status, headers: headers, body: body)
+        if let field {
+            body.withUnsafeBytes { exchange.respond(status: status, headers: headers, field: field, secret: $0) }
+        } else {
+            exchange.respond(status: status, headers: headers, body: body)
+        }
         if isSecret { wipe(&body) }
     }
 }

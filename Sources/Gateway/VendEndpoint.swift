@@ -12,13 +12,7 @@ extension Gateway {
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
         guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
         let fromHeader = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
-            guard Self.begins(header, with: "bearer ") else { throw Refusal.invalidToken }
-            let token: Token
-            do {
-                token = try Token(parsing: UnsafeRawBufferPointer(rebasing: header.dropFirst(7)))
-            } catch { throw Refusal.invalidToken }
-            guard token.kind != .session else { throw Refusal.invalidToken }
-            return try vend(exchange, with: token, at: now)
+            try withBearer(header) { try vend(exchange, with: $0, at: now) }
         }
         if let fromHeader { return fromHeader }
         guard let cookie = cookies(exchange)[Self.cookieName], let token = try? Token(parsing: cookie),
@@ -29,7 +23,7 @@ extension Gateway {
     }
 
     /// Without regard to case, as schemes and media types are (RFC 9110 §8.3.1, §11.1). `lowercase` has no digit.
-    private static func begins(_ text: UnsafeRawBufferPointer, with lowercase: StaticString) -> Bool {
+    static func begins(_ text: UnsafeRawBufferPointer, with lowercase: StaticString) -> Bool {
         text.count >= lowercase.utf8CodeUnitCount
             && lowercase.withUTF8Buffer { zip($0, text).allSatisfy { $0 == $1 | 0x20 } }
     }

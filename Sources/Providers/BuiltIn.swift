@@ -6,26 +6,23 @@ struct BuiltIn {
 
     static let catalogFile = "catalog.yaml"
     static let scopesFile = "scopes.yaml"
+    static let operationsFile = "operations.yaml"
 
     static func load() throws(CatalogueError) -> BuiltIn {
         try BuiltIn(
             catalog: String(decoding: PackageResources.catalog_yaml, as: UTF8.self),
-            scopes: String(decoding: PackageResources.scopes_yaml, as: UTF8.self))
+            scopes: String(decoding: PackageResources.scopes_yaml, as: UTF8.self),
+            operations: String(decoding: PackageResources.operations_yaml, as: UTF8.self))
     }
 
-    init(catalog: String, scopes: String) throws(CatalogueError) {
+    init(catalog: String, scopes: String, operations: String = "version: 1") throws(CatalogueError) {
         var top = try Self.top(catalog, file: Self.catalogFile)
         defaults = top.value("defaults") ?? .map([], top.place)
         let members = try top.members("providers")
         try top.finish()
-        var words = try Self.top(scopes, file: Self.scopesFile)
-        let layers = try words.members("providers")
-        try words.finish()
-        var entries = Dictionary(uniqueKeysWithValues: layers.map { ($0.name, $0.value) })
-        for name in entries.keys where !members.contains(where: { $0.name == name }) {
-            throw CatalogueError(
-                Place(file: Self.scopesFile), field: "providers.\(name)",
-                .wrong(expected: "a provider of \(Self.catalogFile)", found: "another name"))
+        var entries = try Self.layers(scopes, file: Self.scopesFile, of: members)
+        for (name, layer) in try Self.layers(operations, file: Self.operationsFile, of: members) {
+            entries[name] = entries[name]?.overlaid(by: layer) ?? layer
         }
         for member in members {
             entries[member.name] = entries[member.name]?.overlaid(by: member.value) ?? member.value
@@ -33,6 +30,21 @@ struct BuiltIn {
         self.entries = entries
         names = members.map(\.name)
         for name in names { _ = try entry(name) }
+    }
+
+    /// What another file says of some of the entries.
+    private static func layers(
+        _ text: String, file: String, of members: [SourceValue.Member]
+    ) throws(CatalogueError) -> [String: SourceValue] {
+        var top = try Self.top(text, file: file)
+        let layers = try top.members("providers")
+        try top.finish()
+        for layer in layers where !members.contains(where: { $0.name == layer.name }) {
+            throw CatalogueError(
+                Place(file: file), field: "providers.\(layer.name)",
+                .wrong(expected: "a provider of \(catalogFile)", found: "another name"))
+        }
+        return Dictionary(uniqueKeysWithValues: layers.map { ($0.name, $0.value) })
     }
 
     /// An entry with all that it extends and the defaults below it.

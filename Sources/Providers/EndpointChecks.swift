@@ -20,7 +20,7 @@ extension Provider {
             try check(url, field: "identity", name: "url", receivesSecrets: true, fields)
             try checkHeaders(source.headers, field: "identity", fields)
         }
-        if let apiBase { try check(apiBase, field: "api", name: "base", receivesSecrets: true, fields) }
+        if let base = api.base { try check(base, field: "api", name: "base", receivesSecrets: true, fields) }
         try checkHeaders(token.headers, field: "token", fields)
     }
 

@@ -36,11 +36,9 @@ public struct Provider: Sendable {
     public let errors: [String: ErrorClass]
     public let limits: [String: Int64]
     public let scopes: ScopeVocabulary
-    /// Base URL of the provider's API; `nil` where it is not one.
-    public let apiBase: String?
-    /// Metadata path that names the API base of this connection, held to `apiHosts` (Salesforce).
-    public let apiBaseFrom: String?
-    public let apiHosts: [String]
+    public let api: APIRules
+    /// What its API can do, as far as it is known, in the order of the catalogue.
+    public let operations: [Operation]
     /// One provider grant can stand behind several connections: count its users before revoking (HubSpot).
     public let sharesGrant: Bool
     /// A new authorization ends the person's earlier tokens (Zoom).

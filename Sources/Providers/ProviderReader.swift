@@ -44,11 +44,8 @@ extension Provider {
         scopes = try ScopeVocabulary(
             names: &block, scopes: try fields.members("scopes"), path: fields.field("scopes"))
         block = try fields.block("api")
-        apiBase = try block.text("base")
-        let from = try fields.text("api_base_from")
-        apiBaseFrom = try block.text("base_from") ?? from
-        apiHosts = try block.texts("hosts") ?? []
-        try block.finish()
+        api = try APIRules(reading: &block, baseFrom: try fields.text("api_base_from"))
+        operations = try Self.operations(&fields)
         sharesGrant = try fields.flag("shared_grant")
         singleGrantPerUser = try fields.flag("single_grant_per_user")
         fields.permit("required_defaults", "permissions", "callback_without_state", "redirect_rules")

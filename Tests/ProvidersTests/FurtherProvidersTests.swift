@@ -61,7 +61,7 @@ struct FurtherProvidersTests {
         #expect(tokens.expiresAt == noon.adding(seconds: 7_200))
         #expect(tokens.metadata["instance_url"] == "https://acme.my.salesforce.com")
         #expect(salesforce.requestScopes(asked: ["api"], granted: .empty) == ["api", "refresh_token"])
-        #expect(salesforce.apiHosts == ["*.salesforce.com"])
+        #expect(salesforce.api.hosts == ["*.salesforce.com"])
     }
 
     @Test("Spotify: a refresh token ends half a year after consent, whatever was refreshed since")

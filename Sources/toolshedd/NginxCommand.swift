@@ -1,0 +1,89 @@
+import ArgumentParser
+import Encoding
+import Foundation
+import Secrets
+import Settings
+
+/// `toolshedd nginx`: the part of nginx's configuration that follows from the providers.
+struct NginxCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "nginx",
+        abstract: "Print nginx's configuration for /proxy, or write it.",
+        discussion: """
+            One file a provider. Without --folder all of them are printed. With it they are written there, and what an \
+            earlier run wrote for providers that are gone is removed; then reload nginx.
+            """)
+
+    @Option(help: "Write the files into this folder, /etc/nginx/toolshed/proxy.d on a host.")
+    var folder: String?
+
+    @Option(help: "A name server for nginx; may be repeated. Otherwise those of /etc/resolv.conf.")
+    var resolver: [String] = []
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        for address in resolver where nameServers(of: "nameserver \(address)").isEmpty {
+            throw ValidationError("--resolver is '\(address)'; expected an IP address.")
+        }
+    }
+
+    func run() throws {
+        hardenProcess()
+        try SecureHeap.start(bytes: 256 * 1024)
+        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let system = (try? String(contentsOfFile: "/etc/resolv.conf", encoding: .utf8)) ?? ""
+        let resolvers =
+            resolver.isEmpty ? nameServers(of: system) : resolver.flatMap { nameServers(of: "nameserver \($0)") }
+        let files = settings.proxyFiles(resolvers: resolvers)
+        if let folder { try Self.write(files, to: folder) }
+        for left in settings.withoutProxy(resolvers: resolvers) {
+            FileHandle.standardError.write(Data("toolshedd: \(left.provider): no /proxy, \(left.reason)\n".utf8))
+        }
+        if json {
+            print(Self.document(files, folder: folder))
+        } else if folder == nil {
+            for file in files { print("# ---- \(file.name)\n\(file.text)", terminator: "") }
+        }
+    }
+
+    private static func write(_ files: [ProxyFile], to folder: String) throws {
+        let manager = FileManager.default
+        try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let names = Set(files.map(\.name))
+        for old in try manager.contentsOfDirectory(atPath: folder) where old.hasSuffix(".conf") && !names.contains(old)
+        {
+            let path = "\(folder)/\(old)"
+            // Only what was written here before: an operator's own file stays.
+            if try String(contentsOfFile: path, encoding: .utf8).hasPrefix("# Written by toolshedd nginx:") {
+                try manager.removeItem(atPath: path)
+            }
+        }
+        for file in files {
+            try Data(file.text.utf8).write(to: URL(filePath: "\(folder)/\(file.name)"), options: .atomic)
+        }
+    }
+
+    private static func document(_ files: [ProxyFile], folder: String?) -> String {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("files")
+        writer.beginArray()
+        for file in files {
+            writer.beginObject()
+            writer.key("name")
+            writer.string(file.name)
+            if let folder {
+                writer.key("path")
+                writer.string("\(folder)/\(file.name)")
+            }
+            writer.key("text")
+            writer.string(file.text)
+            writer.endObject()
+        }
+        writer.endArray()
+        writer.endObject()
+        return String(decoding: writer.bytes, as: UTF8.self)
+    }
+}
