@@ -286,7 +286,7 @@ extension Broker {
         }
     }
 
-    private func requester(of request: Request, session: OpenSlot) throws -> ConsentDocument.Requester {
+    func requester(of request: Request, session: OpenSlot) throws -> ConsentDocument.Requester {
         if request.callerKind == .plugin {
             guard let id = PluginID(bytes: request.caller), let plugin = try store.read({ try $0.plugin(id) }) else {
                 throw Refusal.requestExpired

@@ -31,6 +31,12 @@ extension Gateway {
             return try only(
                 exchange, "GET, POST", [.get: { try self.plugins($0, now) }, .post: { try self.makePlugin($0, now) }])
         case "/api/activity": return try only(exchange, "GET", [.get: { try self.activity($0, now) }])
+        case "/api/requests": return try only(exchange, "GET", [.get: { try self.waitingRequests($0, now) }])
+        case "/api/declines":
+            return try only(
+                exchange, "GET, DELETE",
+                [.get: { try self.declines($0, now) }, .delete: { try self.allowAsking($0, now) }])
+        case "/api/vault/stop": return try only(exchange, "POST", [.post: { try self.stopEverything($0, now) }])
         case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
         case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])
         case "/api/authorize":

@@ -25,6 +25,7 @@ public enum AuditEvent: String, Sendable {
     case backgroundOff = "background-off"
     case recoveryMade = "recovery-made"
     case paused, resumed
+    case everythingStopped = "everything-stopped"
 }
 
 public struct AuditRecord: Sendable {

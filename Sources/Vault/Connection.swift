@@ -150,7 +150,7 @@ extension Rows {
             [wrapped.blob, connection.id.blob, connection.vaultKey.blob])
     }
 
-    private func openPrivateKey(of vault: OpenVault) throws -> PrivateKey {
+    func openPrivateKey(of vault: OpenVault) throws -> PrivateKey {
         guard let row = try row("SELECT private_key FROM vault WHERE id = ?", [vault.id.blob]) else {
             throw VaultError.conflict
         }

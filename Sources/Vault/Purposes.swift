@@ -99,6 +99,13 @@ enum Purpose {
         return data
     }
 
+    static func requestLink(_ idHash: [UInt8], vault: VaultID) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/request.link")
+        data.add(bytes: idHash)
+        data.add(vault)
+        return data
+    }
+
     static func need(vault: VaultID?, provider: String, scopes: String, account: String) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/request-need")
         data.add(bytes: vault?.bytes ?? [])

@@ -124,6 +124,7 @@ extension Rows {
                 scopes.text, need.blob, try seal(claim, for: id).blob, now.milliseconds,
                 now.adding(seconds: Self.requestLifetime).milliseconds,
             ])
+        try offer(id, hash, to: person)
         guard let made = try request(hash: hash) else { throw VaultError.conflict }
         return (id, made)
     }

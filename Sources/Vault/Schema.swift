@@ -220,6 +220,16 @@ enum Schema {
         ) STRICT;
         CREATE INDEX request_need ON request (caller, person, need_hash);
         CREATE INDEX request_expiry ON request (expires_at_ms);
+        CREATE INDEX request_person ON request (person);
+
+        -- The id of a request, for its person's own page.
+        CREATE TABLE request_link (
+            request BLOB NOT NULL REFERENCES request (id_hash) ON DELETE CASCADE,
+            vault BLOB NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
+            id BLOB NOT NULL,                   -- sealed to the vault
+            PRIMARY KEY (request, vault)
+        ) STRICT;
+        CREATE INDEX request_link_vault ON request_link (vault);
 
         CREATE TABLE decline (
             caller BLOB NOT NULL,
@@ -229,6 +239,7 @@ enum Schema {
             until_ms INTEGER NOT NULL,
             PRIMARY KEY (caller, person, provider, scope)
         ) STRICT;
+        CREATE INDEX decline_person ON decline (person);
 
         -- One-time secrets of a flow, stored as hashes: form tokens and approvals of the consent page.
         CREATE TABLE once (

@@ -103,12 +103,13 @@ def stock(instance):
     arrived = person.connect(LINK)
     key = person.api_key()
     cookie = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.http.cookies)
-    leaving = Person(instance)
+    leaving, stopping = Person(instance), Person(instance)
     callers = {
         "nobody": {}, "plugin": {"Authorization": f"Bearer {plugin.key}"}, "key": {"Authorization": f"Bearer {key.key}"},
         "session": {"Cookie": cookie},
         # Its own session, to be ended.
         "POST /api/sign-out": {"Cookie": f"__Host-toolshed={leaving.http.cookies['__Host-toolshed']}"},
+        "POST /api/vault/stop": {"Cookie": f"__Host-toolshed={stopping.http.cookies['__Host-toolshed']}"},
     }
     names = {
         "/api/requests/{id}": plugin.link("github", ["gist"], user=person)["requestId"],
@@ -173,8 +174,11 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     need = plugin.link("github", ["repo"], user=person, reason="list", tool="issues.list")
     assert [plugin.get(f"/api/requests/{need['requestId']}").status_code for _ in range(2)] == [200, 429]
     assert held(Person(instance)).asked(need["authorizationUrl"]).status_code == 403
+    assert person.get("/api/requests").json()["requests"][0]["link"]
     person.decide(need["authorizationUrl"], "decline")
+    assert person.get("/api/declines").json()["declines"]
     assert plugin.vend("github", ["repo"], user=person).json()["error"] == "scope-declined"
+    assert person.delete("/api/declines", params={"caller": plugin.id, "provider": "github"}).status_code == 204
     need = plugin.link("github", ["gist"], user=person)
     assert plugin.call("DELETE", f"/api/requests/{need['requestId']}").status_code == 204
 
@@ -229,6 +233,7 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     assert person.delete(f"/api/sessions/{session}").status_code == 204
     held(Person(instance, signed_in=False)).sign_in_as("named by nginx")
     assert person.post("/api/vault/lock").status_code == 204
+    assert person.post("/api/vault/stop").status_code == 200
     assert person.post("/api/sign-out", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert person.post("/api/sign-out").status_code == 204
 

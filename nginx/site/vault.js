@@ -3,7 +3,9 @@ import { byId, call, clean, fill, say, show, start, trouble } from "/page.js";
 import { showActivity } from "/vault-activity.js";
 import { showConnections } from "/vault-connections.js";
 import { showKeys, showPlugins, showSessions, takeNewKeys } from "/vault-holders.js";
+import { offerEverything } from "/vault-everything.js";
 import { showProviders } from "/vault-providers.js";
+import { showRequests } from "/vault-requests.js";
 import { ask } from "/question.js";
 import { offerRecovery } from "/secret.js";
 
@@ -19,7 +21,11 @@ async function open() {
     fill(document, { name: clean(me.name, 80) || "an unnamed person", userId: clean(me.userId) });
     show("open");
     offer();
-    await Promise.all([showConnections(), showProviders(), showPlugins(), showKeys(), showSessions(me.sessionId), showActivity()]);
+    const parts = () => Promise.all([
+        showRequests(), showConnections(), showProviders(), showPlugins(), showKeys(), showSessions(me.sessionId), showActivity(),
+    ]);
+    offerEverything(parts);
+    await parts();
     // The parts have their height only now, so an address like /vault#keys is gone to again.
     if (location.hash.length > 1) byId(location.hash.slice(1))?.scrollIntoView();
 }

@@ -32,7 +32,7 @@ OPEN_COLUMNS = {
     "connection.person", "connection.account_tag", "connection.superseded_by",
     "link.id", "link.person", "link.from_vault", "link.from_slot", "link.to_vault", "link.to_slot", "link.code_tag", "approval.id", "approval.connection", "approval.plugin",
     "approval.person", "request.id_hash", "request.nonce", "request.caller", "request.person", "request.vault",
-    "request.need_hash", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
+    "request.need_hash", "request_link.request", "request_link.vault", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
     "authorization.state_hash", "authorization.cookie_hash", "authorization.slot", "authorization.person",
     "authorization.vault", "authorization.extends", "authorization.request", "authorization.plugins",
     "authorization.outcome", "authorization.named_account", "outcome.id", "outcome.person", "outcome.connection",
@@ -45,6 +45,7 @@ SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
     "connection.service_key", "approval.connection_key", "request.claim", "authorization.verifier",
     "rotation_journal.credential", "activity.claim", "link.vault_key", "client_token.successor",
+    "request_link.id",
 }
 
 
@@ -204,6 +205,8 @@ class Thief:
                     self.give_token(text.decode(), f"successor by {self.keys[key]}")
             if box.holds_a_key:
                 self.add(plaintext, f"{box.column} by {self.keys[key]}")
+            elif box.column == "request_link.id":
+                self._add_request(plaintext, "request_link.id")
             elif box.column.endswith("credential"):
                 for log_key in parse_credential(box, plaintext).log_keys:
                     self.add(log_key, f"log key by {self.keys[key]}")
@@ -283,6 +286,9 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
                   ("request", row["id_hash"], "claim"))
     for row in rows.get("client_token", []):
         yield from outer("client_token", "successor", row, [d.fields("toolshed/v1/client-token.successor", row["id"])])
+    for row in rows.get("request_link", []):
+        yield Box("request_link.id", row["request"], row["id"], (
+            d.fields("toolshed/v1/request.link", row["request"], row["vault"]),))
     for row in rows.get("authorization", []):
         if row["verifier"] is not None:
             yield Box("authorization.verifier", row["state_hash"], row["verifier"],

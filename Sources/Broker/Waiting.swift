@@ -1,0 +1,74 @@
+import Encoding
+import OAuth
+import Providers
+import Vault
+
+/// A request as the person's own page lists it.
+public struct WaitingRequest: Sendable {
+    public let request: Request
+    public let requester: ConsentDocument.Requester
+    /// nil where this session's vault cannot tell which link it was.
+    public let id: RequestID?
+    public let claim: RequestClaim?
+    public let link: String?
+}
+
+/// A no that still holds, with the name of who got it.
+public struct DeclinedCaller: Sendable {
+    public let declined: Declined
+    public let caller: String
+    public let name: String
+}
+
+extension Broker {
+    private static let requestsShown = 200
+
+    public func waitingRequests(_ session: OpenSlot, at now: Instant) throws -> [WaitingRequest] {
+        let open = try store.read { rows in
+            try rows.openRequests(of: session.person, limit: Self.requestsShown, at: now).map { request in
+                let id = try rows.id(of: request, with: session.vault)
+                return (request, id, try id.map { try rows.claim(of: request, id: $0) })
+            }
+        }
+        return try open.compactMap { request, id, claim in
+            do {
+                let requester = try requester(of: request, session: session)
+                let link = id.map { connectURL(provider: request.provider, scopes: request.scopes, request: $0) }
+                return WaitingRequest(request: request, requester: requester, id: id, claim: claim, link: link)
+            } catch Refusal.requestExpired {
+                return nil  // whoever asked is gone
+            }
+        }
+    }
+
+    public func declined(_ session: OpenSlot, at now: Instant) throws -> [DeclinedCaller] {
+        try store.read { rows in
+            let names = try callerNames(session.person, rows, at: now)
+            return try rows.declined(by: session.person, at: now).compactMap { declined in
+                let ids = [PluginID(bytes: declined.caller)?.text, SlotID(bytes: declined.caller)?.text]
+                return ids.compactMap { $0 }.first { names[$0] != nil }.map {
+                    DeclinedCaller(declined: declined, caller: $0, name: names[$0] ?? "")
+                }
+            }
+        }
+    }
+
+    /// *Allow asking again.*
+    public func allowAsking(_ caller: [UInt8], _ provider: ProviderID, session: OpenSlot) throws {
+        guard try store.write({ try $0.forgetDeclines(of: caller, person: session.person, provider: provider) }) else {
+            throw Refusal.notFound
+        }
+    }
+
+    /// Before everything is taken away, one by one, nothing goes on meanwhile.
+    public func stopEverything(_ session: OpenSlot, at now: Instant) throws -> Stopped {
+        try record(
+            AuditRecord(
+                .everythingStopped, person: session.person, caller: session.id.text, callerKind: session.kind.rawValue),
+            at: now)
+        keeper.forget(.person(session.person))
+        let stopped = try store.write { try $0.stopEverything(of: session.person, but: session.id) }
+        keeper.forget(.person(session.person))
+        return stopped
+    }
+}
