@@ -37,9 +37,14 @@ extension Rows {
         _ = try changed(
             "DELETE FROM once WHERE purpose = 'approval' AND slot IN (SELECT id FROM slot WHERE person = ?)",
             [person.blob])
-        let holders = try changed(
-            "DELETE FROM slot WHERE person = ? AND id != ? AND kind NOT IN ('recovery', 'passkey')",
-            [person.blob, slot.blob])
+        // A client counts once, however many tokens it has.
+        let own = try changed(
+            """
+            DELETE FROM slot
+            WHERE person = ? AND id != ? AND client_grant IS NULL AND kind NOT IN ('recovery', 'passkey')
+            """, [person.blob, slot.blob])
+        _ = try changed("DELETE FROM slot WHERE person = ? AND client_grant IS NOT NULL", [person.blob])
+        let holders = own + (try changed("DELETE FROM client_grant WHERE person = ?", [person.blob]))
         return Stopped(connections: connections, plugins: plugins, holders: holders, requests: requests)
     }
 }

@@ -1,6 +1,6 @@
 // /connect: shows what is asked, by whom and why, and takes the decision. Opening it changes nothing.
 import { byId, call, clean, fill, head, path, say, show, signIn, stamp, start } from "/page.js";
-import { arm as armButtons, disarm as disarmButtons } from "/arming.js";
+import { armed } from "/armed.js";
 import { kindWord, scopeRow } from "/words.js";
 
 const link = new URLSearchParams(location.search);
@@ -19,8 +19,7 @@ let shown = null; // the document that the person is looking at
 let busy = false; // an answer of the worker is awaited
 let expiry;
 
-const arm = () => armButtons(buttons, () => shown && !busy);
-const disarm = () => disarmButtons(buttons);
+const { arm, disarm } = armed(buttons, () => shown && !busy);
 
 async function load({ changed = false } = {}) {
     disarm();
@@ -154,8 +153,5 @@ start(() => {
     byId("approve").addEventListener("click", () => decide("approve"));
     byId("decline").addEventListener("click", () => decide("decline"));
     byId("account").addEventListener("change", event => location.replace(changed({ connection: event.target.value })));
-    addEventListener("blur", disarm);
-    addEventListener("focus", arm);
-    document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? arm() : disarm()));
     load();
 });
