@@ -9,34 +9,55 @@ public struct ActivityLine: Sendable {
     public let activity: Activity
     /// Who did it: a plugin's or holder's name, its id when it is gone.
     public let caller: String?
+    /// Whose account it was, as far as this session can say.
+    public let account: String?
     public let reason: String
     public let tool: String
 }
 
+/// A page of them, and where to go on.
+public struct ActivityPage: Sendable {
+    public let lines: [ActivityLine]
+    public let next: ActivityCursor?
+}
+
 extension Broker {
-    /// Newest first. Reasons and tools are sealed under the log key of their connection, so those of a vault that this
-    /// session cannot open, and of connections that are gone, stay closed.
+    /// Newest first. Reasons and tools are sealed under the log key of their connection and its account under the
+    /// connection's, so those of a vault that this session cannot open, and of connections that are gone, stay closed.
     public func activity(
-        _ session: OpenSlot, after: ActivityCursor?, limit: Int, at now: Instant
-    ) throws -> [ActivityLine] {
+        _ session: OpenSlot, _ filter: ActivityFilter, after: ActivityCursor?, limit: Int, at now: Instant
+    ) throws -> ActivityPage {
         try store.read { rows in
-            let page = try rows.activity(of: session.person, after: after, limit: limit)
+            let (page, next) = try rows.activity(of: session.person, filter, after: after, limit: limit)
             let names = try callerNames(session.person, rows, at: now)
-            var logKeys: [ConnectionID: SecretText] = [:]
-            for id in Set(page.filter { $0.claim != nil }.compactMap(\.connection)) {
-                guard let connection = try rows.connection(id), connection.vault == session.vault.id else { continue }
-                let key = try rows.openKey(of: connection, with: session.vault)
-                logKeys[id] = try rows.openCredential(of: connection, with: key).logKeys
+            var credentials: [ConnectionID: Credential] = [:]
+            for id in Set(page.compactMap(\.connection)) {
+                credentials[id] = try openCredential(of: id, for: session, rows)
             }
-            return page.map { activity in
+            let lines = page.map { activity in
+                let credential = activity.connection.flatMap { credentials[$0] }
                 var claim = (reason: "", tool: "")
-                if let sealed = activity.claim, let connection = activity.connection, let key = logKeys[connection] {
-                    claim = (try? ActivityClaim.open(sealed, logKeys: key, connection: connection)) ?? claim
+                if let sealed = activity.claim, let connection = activity.connection, let credential {
+                    let opened = try? ActivityClaim.open(sealed, logKeys: credential.logKeys, connection: connection)
+                    claim = opened ?? claim
                 }
                 return ActivityLine(
-                    activity: activity, caller: activity.caller.map { names[$0] ?? $0 }, reason: claim.reason,
-                    tool: claim.tool)
+                    activity: activity, caller: activity.caller.map { names[$0] ?? $0 },
+                    account: credential?.accountLabel, reason: claim.reason, tool: claim.tool)
             }
+            return ActivityPage(lines: lines, next: next)
+        }
+    }
+
+    /// nil: gone, another vault's, or damaged, which is no reason to show nothing of the rest.
+    private func openCredential(
+        of id: ConnectionID, for session: OpenSlot, _ rows: Rows
+    ) throws -> Credential? {
+        guard let connection = try rows.connection(id), connection.vault == session.vault.id else { return nil }
+        do {
+            return try rows.openCredential(of: connection, with: rows.openKey(of: connection, with: session.vault))
+        } catch is EnvelopeError {
+            return nil
         }
     }
 

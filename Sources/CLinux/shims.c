@@ -2,6 +2,7 @@
 #include "CLinux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -125,4 +126,8 @@ void clinux_wipe(void *bytes, size_t count) {
 
 char **clinux_environment(void) {
     return environ;
+}
+
+int clinux_reserve(int descriptor, off_t offset, off_t length) {
+    return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
 }

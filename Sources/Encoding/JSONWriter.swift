@@ -88,6 +88,12 @@ public struct JSONWriter {
         needsComma = true
     }
 
+    /// Ends a line, so that another value may follow on its own.
+    public mutating func endLine() {
+        bytes.append(UInt8(ascii: "\n"))
+        needsComma = false
+    }
+
     /// Overwrites what was written, for an answer that carried a secret; what growing left behind is out of reach, so
     /// give such a writer its capacity at the start.
     public mutating func wipe() {

@@ -17,6 +17,7 @@ public final class Gateway {
     let pool: Pool<Resumption>
     private let network: Network
     let log: Logger
+    private let refusals: RefusalLog
 
     /// How a step leaves this process; the answer comes back through the pool.
     public struct Network: Sendable {
@@ -30,12 +31,15 @@ public final class Gateway {
         public init(send: @escaping Send, refresh: @escaping Refresh) { (self.send, self.refresh) = (send, refresh) }
     }
 
-    public init(broker: Broker, pool: Pool<Resumption>, network: Network, log: Logger) {
+    public init(
+        broker: Broker, pool: Pool<Resumption>, network: Network, log: Logger, refusals: RefusalLog
+    ) {
         self.broker = broker
         self.settings = broker.settings
         self.pool = pool
         self.network = network
         self.log = log
+        self.refusals = refusals
     }
 
     public var handler: Handler<Resumption> {
@@ -81,6 +85,7 @@ public final class Gateway {
             Reply.oauth(error).send(on: exchange)
             return .answered
         } catch {
+            if let code = (error as? Refusal)?.stranger { refusals.note(code, at: exchange.room, .now()) }
             Self.problem(error, log).reply.send(on: exchange)
             return .answered
         }

@@ -37,6 +37,7 @@ extension Gateway {
                 exchange, "GET, DELETE",
                 [.get: { try self.declines($0, now) }, .delete: { try self.allowAsking($0, now) }])
         case "/api/vault/stop": return try only(exchange, "POST", [.post: { try self.stopEverything($0, now) }])
+        case "/api/activity/export": return try only(exchange, "GET", [.get: { try self.exportActivity($0, now) }])
         case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
         case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])
         case "/api/authorize":

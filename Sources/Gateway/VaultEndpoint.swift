@@ -170,12 +170,12 @@ struct Page {
     let after: String?
     let limit: Int
 
-    init(_ exchange: Exchange) throws {
+    init(_ exchange: Exchange, most: Int = 500, otherwise: Int = 100) throws {
         let query = try Query(exchange)
         after = try query["after"]
-        let asked = try query["limit"].map { Int($0) ?? 0 } ?? 100
-        guard (1...500).contains(asked) else {
-            throw Refusal.invalidRequest([MemberError("limit", "a whole number from 1 to 500")])
+        let asked = try query["limit"].map { Int($0) ?? 0 } ?? otherwise
+        guard (1...most).contains(asked) else {
+            throw Refusal.invalidRequest([MemberError("limit", "a whole number from 1 to \(most)")])
         }
         limit = asked
     }

@@ -18,13 +18,16 @@ public final class Worker: Sendable {
 
     public init(
         settings: Settings, keys: WorkerKeys, listener: Int32, peers: [uid_t], limits: Limits, http: ProviderHTTP,
-        keeper: KeeperPort, refresh: @escaping Gateway.Network.Refresh, log: Logger
+        keeper: KeeperPort, refresh: @escaping Gateway.Network.Refresh, log: Logger,
+        checkpoint: @escaping @Sendable (String) -> Void
     ) throws {
         self.http = http
         let path = settings.databasePath
         let writer = try Store.Writer(path: path)
-        let audit = try AuditLog(folder: settings.auditFolder, at: Instant.now())
+        let audit = try AuditLog(
+            folder: settings.auditFolder, options: settings.audit.options, at: Instant.now(), say: checkpoint)
         self.audit = audit
+        let refusals = RefusalLog(at: .now()) { log.notice("\($0)") }
         let discovered = Discovered()
         let storeKeys = StoreKeys(keys)
         let network = Gateway.Network(
@@ -35,7 +38,7 @@ public final class Worker: Sendable {
             let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
             let broker = try Broker(
                 store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered, random: .system)
-            return Gateway(broker: broker, pool: pool, network: network, log: log).handler
+            return Gateway(broker: broker, pool: pool, network: network, log: log, refusals: refusals).handler
         }
     }
 
@@ -45,20 +48,20 @@ public final class Worker: Sendable {
     /// Answers until drained. The I/O thread starts first and ends last: what is in flight needs it.
     public func run(ready: () -> Void) throws {
         let loop = try startThread { [http] in http.run() }
-        flushAudit()
+        tendAudit()
         defer {
             http.stop()
             pthread_join(loop, nil)
-            audit.flush()
+            audit.finish(at: .now())
         }
         try pool.run(ready: ready)
     }
 
     /// Records are in the kernel before their answer; within a second they are on the disk too.
-    private func flushAudit() {
+    private func tendAudit() {
         http.after(milliseconds: 500) { [weak self] in
-            self?.audit.flush()
-            self?.flushAudit()
+            self?.audit.tend(at: .now())
+            self?.tendAudit()
         }
     }
 }

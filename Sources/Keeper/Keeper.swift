@@ -47,7 +47,9 @@ public final class Keeper: Sendable {
     private struct Handed<Value>: @unchecked Sendable { let value: Value }
 
     /// Opens the database before anybody else does: making it, bringing it up to date, recovering it.
-    public init(settings: Settings, keys: KeeperKeys, log: Logger) throws {
+    public init(
+        settings: Settings, keys: KeeperKeys, log: Logger, checkpoint: @escaping @Sendable (String) -> Void
+    ) throws {
         let path = settings.databasePath
         lock = try KeeperLock(path: path + ".keeper")
         let storeKeys = StoreKeys(keys)
@@ -63,8 +65,10 @@ public final class Keeper: Sendable {
             value: Upkeep(
                 checkpointer: try Checkpointer(path: path),
                 store: try Store(path: path, writer: writer, keys: storeKeys, random: .system),
-                auditFolder: settings.auditFolder, failed: { Self.storeFailed($0, log) }))
-        audit = try AuditLog(folder: settings.auditFolder, at: .now())
+                auditFolder: settings.auditFolder, auditKeepDays: settings.audit.keepDays, said: checkpoint,
+                failed: { Self.storeFailed($0, log) }))
+        audit = try AuditLog(
+            folder: settings.auditFolder, options: settings.audit.options, at: .now(), say: checkpoint)
         http = try ProviderHTTP(caFile: settings.caFile)
         guard let mailbox = Mailbox<Message>() else { throw Failure.system(call: "eventfd", errno: errno) }
         self.mailbox = mailbox
@@ -94,20 +98,20 @@ public final class Keeper: Sendable {
         let stop = UpkeepStop()
         let care = try startThread { upkeep.value.run(until: stop) }
         discover(every: 30_000)
-        flushAudit()
+        tendAudit()
         turn(engine.value)
         stop.ask()
         pthread_join(care, nil)
         http.stop()
         pthread_join(loop, nil)
-        audit.flush()
+        audit.finish(at: .now())
     }
 
     /// A record is on the disk within a second.
-    private func flushAudit() {
+    private func tendAudit() {
         http.after(milliseconds: 500) { [weak self] in
-            self?.audit.flush()
-            self?.flushAudit()
+            self?.audit.tend(at: .now())
+            self?.tendAudit()
         }
     }
 

@@ -9,6 +9,7 @@ final class Upkeep {
     static let checkpointEvery: Int64 = 250
     static let foldEvery: Int64 = 1_000
     static let sweepEvery: Int64 = 60_000
+    static let pruneEvery: Int64 = 3_600_000
     /// Well within the minute that docs/KEYS.md gives what was deleted.
     static let truncateEvery: Int64 = 20_000
 
@@ -18,12 +19,17 @@ final class Upkeep {
     private let failed: @Sendable (any Error) -> Void
     private var foldAt: Int64 = 0
     private var sweepAt: Int64 = 0
+    private var pruneAt: Int64 = 0
+    private let keepDays: Int64
+    private let said: @Sendable (String) -> Void
     private var truncateAt: Int64
 
     init(
-        checkpointer: Checkpointer, store: Store, auditFolder: String, failed: @escaping @Sendable (any Error) -> Void
+        checkpointer: Checkpointer, store: Store, auditFolder: String, auditKeepDays: Int64 = 0,
+        said: @escaping @Sendable (String) -> Void = { _ in }, failed: @escaping @Sendable (any Error) -> Void
     ) {
         (self.checkpointer, self.store, self.failed) = (checkpointer, store, failed)
+        (keepDays, self.said) = (auditKeepDays, said)
         folder = AuditFolder(store: store, folder: auditFolder)
         truncateAt = Moment.now().uptime + Self.truncateEvery
     }
@@ -31,7 +37,8 @@ final class Upkeep {
     func run(until stop: UpkeepStop) {
         repeat { round(at: .now()) } while !stop.wait(milliseconds: Self.checkpointEvery)
         // The next keeper need not do it.
-        foldAt = 0
+        attempt { while try folder.fold().hasMore {} }
+        foldAt = .max
         round(at: .now())
     }
 
@@ -39,7 +46,7 @@ final class Upkeep {
     func round(at moment: Moment) {
         if moment.uptime >= foldAt {
             foldAt = moment.uptime + Self.foldEvery
-            attempt { if try folder.fold().hasMore { foldAt = moment.uptime } }
+            attempt { if try folder.fold(at: moment.wall).hasMore { foldAt = moment.uptime } }
         }
         if moment.uptime >= sweepAt {
             sweepAt = moment.uptime + Self.sweepEvery
@@ -48,6 +55,13 @@ final class Upkeep {
                     _ = try rows.sweep(at: moment.wall)
                     _ = try rows.sweepJournal(at: moment.wall)
                 }
+            }
+        }
+        if keepDays > 0, moment.uptime >= pruneAt {
+            pruneAt = moment.uptime + Self.pruneEvery
+            attempt {
+                let gone = try folder.prune(before: moment.wall.adding(seconds: -keepDays * 86_400))
+                for name in gone { said(AuditCheckpoint.removal(of: name)) }
             }
         }
         attempt { _ = try checkpointer.checkpoint() }

@@ -1,4 +1,5 @@
 import Encoding
+import Envelope
 import OAuth
 import Providers
 
@@ -14,7 +15,10 @@ extension Settings {
         lines += [
             "registrations_per_hour: \(registrationLimits.perHour)",
             "device_grant: \(allowsDeviceGrant ? "\"on\"" : "\"off\"")",
+            "audit_keep_days: \(audit.keepDays)", "audit_file_mb: \(audit.fileBytes >> 20)",
+            "audit_reserve_mb: \(audit.reserveBytes >> 20)",
         ]
+        if let key = audit.publicKey { lines.append("audit_key: \(Self.quoted(Base64URL.encode(key.bytes)))") }
         if let caFile { lines.append("ca_file: \(Self.quoted(caFile))") }
         if let header = signIn.header {
             lines += [

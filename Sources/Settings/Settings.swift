@@ -31,6 +31,7 @@ public struct Settings: Sendable {
     public let registrationLimits: RegistrationLimits
     /// Whether a program without a browser may be let in by a code that a person types (RFC 8628).
     public let allowsDeviceGrant: Bool
+    public let audit: AuditSettings
     public let warnings: [String]
 
     /// Reads the environment, `$CREDENTIALS_DIRECTORY`, `toolshed.yaml` and `providers.d`. `ENCRYPTION_KEY` is not
@@ -94,6 +95,7 @@ public struct Settings: Sendable {
         signIn = tuning.signIn
         registrationLimits = RegistrationLimits(perHour: tuning.registrationsPerHour)
         allowsDeviceGrant = tuning.allowsDeviceGrant
+        audit = tuning.audit
         warnings = catalogue.warnings + Self.warnings(base, catalogue)
     }
 

@@ -1,3 +1,5 @@
+import Encoding
+import Envelope
 import Providers
 
 public enum LogLevel: String, Hashable, Sendable, CaseIterable {
@@ -18,6 +20,7 @@ struct Tuning: Hashable, Sendable {
     var signIn = SignInSettings()
     var registrationsPerHour = 600
     var allowsDeviceGrant = true
+    var audit = AuditSettings()
 
     init(processors: Int) {
         workers = max(2, processors)
@@ -46,6 +49,7 @@ struct Tuning: Hashable, Sendable {
         registrationsPerHour = Int(
             try fields.integer("registrations_per_hour", in: 0...1_000_000) ?? Int64(registrationsPerHour))
         allowsDeviceGrant = try fields.choice("device_grant", Switch.self).map { $0 == .on } ?? allowsDeviceGrant
+        try audit.read(&fields)
         try fields.finish()
     }
 

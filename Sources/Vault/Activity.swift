@@ -17,6 +17,22 @@ public struct Activity: Sendable {
     public let claim: [UInt8]?
 }
 
+/// Which records are wanted; nil wants any.
+public struct ActivityFilter: Sendable {
+    public var provider: String?
+    public var connection: ConnectionID?
+    /// The id of a plugin or holder.
+    public var caller: String?
+    public var event: AuditEvent?
+    public var from: Instant?
+    /// The first moment that is not wanted.
+    public var until: Instant?
+
+    public init() {}
+
+    var isSelective: Bool { provider != nil || connection != nil || caller != nil || event != nil }
+}
+
 /// Where a page of activity ended.
 public struct ActivityCursor: Hashable, Sendable {
     public let at: Instant
@@ -30,21 +46,50 @@ extension Activity {
 }
 
 extension Rows {
-    /// Newest first, from after `after`.
-    public func activity(of person: PersonID, after: ActivityCursor? = nil, limit: Int) throws -> [Activity] {
-        let from = after ?? ActivityCursor(at: Instant(milliseconds: .max), id: [])
-        return try rows(
+    /// As many records are looked at for one page that wants only some: what is rare may lie far back.
+    static let scannedAtOnce = 20_000
+
+    /// Newest first, from after `after`; with where to go on, when there may be more. A page may have fewer than `limit`
+    /// and still have more behind it.
+    public func activity(
+        of person: PersonID, _ filter: ActivityFilter = ActivityFilter(), after: ActivityCursor? = nil, limit: Int
+    ) throws -> (page: [Activity], next: ActivityCursor?) {
+        let latest = Instant(milliseconds: filter.until.map { $0.milliseconds - 1 } ?? .max)
+        var from = ActivityCursor(at: latest, id: [UInt8](repeating: 0xFF, count: 17))
+        if let after, after.at <= latest { from = after }
+        let earliest = filter.from?.milliseconds ?? .min
+        let range: StatementArguments = [person.blob, from.at.milliseconds, from.id.blob, earliest]
+        // The index alone answers this one.
+        let boundary =
+            try !filter.isSelective
+            ? nil
+            : row(
+                """
+                SELECT at_ms, id FROM activity
+                WHERE person = ?1 AND (at_ms, id) < (?2, ?3) AND at_ms >= ?4
+                ORDER BY at_ms DESC, id DESC LIMIT 1 OFFSET \(Self.scannedAtOnce - 1)
+                """, range
+            ).map { ActivityCursor(at: $0.instant("at_ms"), id: $0.bytes("id")) }
+        let page = try rows(
             """
             SELECT id, at_ms, event, provider, connection, caller, caller_kind, scopes, claim FROM activity
-            WHERE person = ?1 AND at_ms <= ?2 AND (at_ms < ?2 OR id < ?3)
-            ORDER BY at_ms DESC, id DESC LIMIT ?4
-            """, [person.blob, from.at.milliseconds, from.id.blob, limit]
+            WHERE person = ?1 AND (at_ms, id) < (?2, ?3) AND (at_ms, id) >= (?4, ?5)
+                AND (?6 IS NULL OR provider = ?6) AND (?7 IS NULL OR connection = ?7)
+                AND (?8 IS NULL OR caller = ?8) AND (?9 IS NULL OR event = ?9)
+            ORDER BY at_ms DESC, id DESC LIMIT ?10
+            """,
+            [
+                person.blob, from.at.milliseconds, from.id.blob, boundary?.at.milliseconds ?? earliest,
+                (boundary?.id ?? []).blob, filter.provider, filter.connection?.blob, filter.caller,
+                filter.event?.rawValue, limit,
+            ]
         ).map { row in
             Activity(
                 id: row.bytes("id"), at: row.instant("at_ms"), event: try row.state("event"), provider: row["provider"],
                 connection: row.optionalID("connection"), caller: row["caller"], callerKind: row["caller_kind"],
                 scopes: row["scopes"], claim: row.optionalBytes("claim"))
         }
+        return (page, page.count == limit ? page.last?.cursor : boundary)
     }
 }
 
@@ -87,11 +132,8 @@ struct AuditLine {
 }
 
 extension Rows {
-    /// Takes records into the table and moves "last used" of connections and slots on. A record that is there already
-    /// stays as it is: folding twice is folding once.
+    /// Takes records into the table. A record that is there already stays as it is: folding twice is folding once.
     func fold(_ lines: [AuditLine], of file: String, upTo bytes: Int64) throws {
-        var used: [ConnectionID: (at: Int64, by: String?)] = [:]
-        var seen: [SlotID: Int64] = [:]
         for line in lines {
             guard let person = line.person else { continue }
             _ = try changed(
@@ -103,24 +145,6 @@ extension Rows {
                     line.id.blob, person.blob, line.at, line.event, line.provider, line.connection?.blob, line.caller,
                     line.kind, line.scopes, line.claim?.blob,
                 ])
-            if line.event == AuditEvent.vended.rawValue, let connection = line.connection,
-                line.at >= used[connection]?.at ?? 0
-            {
-                used[connection] = (line.at, line.caller)
-            }
-            if let slot = line.caller.flatMap({ SlotID(parsing: $0) }) { seen[slot] = max(seen[slot] ?? 0, line.at) }
-        }
-        for (connection, use) in used {
-            _ = try changed(
-                """
-                UPDATE connection SET last_used_at_ms = ?1, last_used_by = ?2
-                WHERE id = ?3 AND (last_used_at_ms IS NULL OR last_used_at_ms < ?1)
-                """, [use.at, use.by, connection.blob])
-            try dropSuperseded(by: connection, usedAt: use.at)
-        }
-        for (slot, at) in seen {
-            _ = try changed(
-                "UPDATE slot SET last_used_at_ms = ?1 WHERE id = ?2 AND last_used_at_ms < ?1", [at, slot.blob])
         }
         _ = try changed(
             """
@@ -128,6 +152,33 @@ extension Rows {
             ON CONFLICT (name) DO UPDATE SET folded_bytes = max(folded_bytes, excluded.folded_bytes)
             """, [file, bytes])
     }
+
+    func moveLastUse(of used: RecentUses.Used, to use: RecentUses.Use) throws {
+        switch used {
+        case .connection(let connection):
+            _ = try changed(
+                """
+                UPDATE connection SET last_used_at_ms = ?1, last_used_by = ?2
+                WHERE id = ?3 AND (last_used_at_ms IS NULL OR last_used_at_ms < ?1)
+                """, [use.at, use.by, connection.blob])
+            try dropSuperseded(by: connection, usedAt: use.at)
+        case .slot(let slot):
+            _ = try changed(
+                "UPDATE slot SET last_used_at_ms = ?1 WHERE id = ?2 AND last_used_at_ms < ?1", [use.at, slot.blob])
+        }
+    }
+
+    /// One write is never long.
+    static let pruneAtOnce = 2000
+
+    /// Forgets at most `pruneAtOnce` records that are older than has to be kept.
+    func pruneActivity(before: Instant) throws -> Int {
+        try changed(
+            "DELETE FROM activity WHERE id IN (SELECT id FROM activity WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
+            [before.milliseconds, Self.pruneAtOnce])
+    }
+
+    func forgetAuditFile(_ name: String) throws { _ = try changed("DELETE FROM audit_file WHERE name = ?", [name]) }
 
     func foldedBytes() throws -> [String: Int64] {
         Dictionary(

@@ -1,14 +1,16 @@
+import Encoding
 import Glibc
 
 /// Reads on where it left off in every audit file and folds what is new into the tables: one transaction a round. The
 /// files stay as they are; they are the proof.
 public final class AuditFolder {
-    private let store: Store
-    private let folder: String
+    let store: Store
+    let folder: String
     /// How far each file is folded; the table has the truth, this spares reading it every second.
     private var folded: [String: Int64]?
     /// Largest piece read of one file in one round.
     private let pieceBytes: Int
+    private var uses = RecentUses()
 
     public init(store: Store, folder: String, pieceBytes: Int = 1 << 20) {
         (self.store, self.folder, self.pieceBytes) = (store, folder, pieceBytes)
@@ -21,11 +23,14 @@ public final class AuditFolder {
         let isLast: Bool
     }
 
-    /// Returns how many records were taken, and whether there is more to take at once.
-    public func fold() throws -> (records: Int, hasMore: Bool) {
+    /// Returns how many records were taken, and whether there is more to take at once. Without a time, "last used" of
+    /// everything is brought up to date, however short a while ago it last was.
+    public func fold(at now: Instant? = nil) throws -> (records: Int, hasMore: Bool) {
         var known = try folded ?? store.read { try $0.foldedBytes() }
-        let pieces = names().compactMap { read($0, from: known[$0] ?? 0) }
-        guard !pieces.isEmpty else {
+        let pieces = Self.names(in: folder).compactMap { read($0, from: known[$0] ?? 0) }
+        for piece in pieces { uses.take(piece.lines) }
+        let due = uses.due(at: now)
+        guard !pieces.isEmpty || !due.isEmpty else {
             folded = known
             return (0, false)
         }
@@ -33,13 +38,15 @@ public final class AuditFolder {
         folded = nil
         try store.write { rows in
             for piece in pieces { try rows.fold(piece.lines, of: piece.name, upTo: piece.end) }
+            for (used, use) in due { try rows.moveLastUse(of: used, to: use) }
         }
+        uses.settle(due, at: now)
         for piece in pieces { known[piece.name] = piece.end }
         folded = known
         return (pieces.reduce(0) { $0 + $1.lines.count }, pieces.contains { !$0.isLast })
     }
 
-    private func names() -> [String] {
+    static func names(in folder: String) -> [String] {
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
@@ -70,5 +77,50 @@ public final class AuditFolder {
             name: name,
             lines: bytes[...newline].split(separator: UInt8(ascii: "\n")).compactMap(AuditLine.init(parsing:)),
             end: end, isLast: end == Int64(status.st_size) || bytes.count < pieceBytes)
+    }
+}
+
+/// What was used, and by whom, since it was last written down. A connection that is used all the time is written once a
+/// minute, not once a round.
+struct RecentUses {
+    enum Used: Hashable {
+        case connection(ConnectionID)
+        case slot(SlotID)
+    }
+
+    struct Use {
+        var at: Int64
+        var by: String?
+    }
+
+    private static let pauseMilliseconds: Int64 = 60_000
+
+    private var waiting: [Used: Use] = [:]
+    private var written: [Used: Int64] = [:]
+
+    mutating func take(_ lines: [AuditLine]) {
+        for line in lines {
+            if line.event == AuditEvent.vended.rawValue, let connection = line.connection {
+                note(.connection(connection), Use(at: line.at, by: line.caller))
+            }
+            if let slot = line.caller.flatMap({ SlotID(parsing: $0) }) { note(.slot(slot), Use(at: line.at)) }
+        }
+    }
+
+    private mutating func note(_ used: Used, _ use: Use) {
+        if use.at >= waiting[used]?.at ?? 0 { waiting[used] = use }
+    }
+
+    func due(at now: Instant?) -> [Used: Use] {
+        guard let now else { return waiting }
+        return waiting.filter { used, _ in now.milliseconds - (written[used] ?? 0) >= Self.pauseMilliseconds }
+    }
+
+    /// `due` is in the tables now.
+    mutating func settle(_ due: [Used: Use], at now: Instant?) {
+        for used in due.keys { waiting[used] = nil }
+        guard let now else { return }
+        written = written.filter { now.milliseconds - $0.value < Self.pauseMilliseconds }
+        for used in due.keys { written[used] = now.milliseconds }
     }
 }

@@ -1,4 +1,3 @@
-import CLinux
 import Encoding
 import Envelope
 import Glibc
@@ -48,24 +47,35 @@ public struct AuditRecord: Sendable {
     }
 }
 
-/// One append-only file per process, a record a line. A record is one write(2): it is in the kernel before the answer
-/// goes out, so it survives the death of any process; `flush` within a second makes it survive the machine's.
+/// One append-only file per process, a record a line, each chained to those before it. A record is one write(2): it is in
+/// the kernel before the answer goes out, so it survives the death of any process; `tend`, called twice a second, makes
+/// it survive the machine's, and says from time to time how far the chain is.
 public final class AuditLog: Sendable {
     public struct Unavailable: Error {}
 
-    private let descriptor: Int32
+    public static let checkpointSeconds: Int64 = 60
+
+    private let folder: String
+    private let options: AuditOptions
+    private let random: Randomness
+    private let say: @Sendable (String) -> Void
+    private let file: Mutex<AuditFile>
     private let dirty = Atomic<Bool>(false)
-    /// A disk that was full left half a line: the next record begins one of its own.
-    private let isTorn = Atomic<Bool>(false)
+    private let said: Mutex<(count: Int64, at: Instant)>
 
-    public init(folder: String, at now: Instant) throws(Unavailable) {
+    /// - Parameter say: is given each checkpoint; it belongs where whoever can change the files cannot change it.
+    public init(
+        folder: String, options: AuditOptions = AuditOptions(), at now: Instant, random: Randomness = .system,
+        say: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws(Unavailable) {
         mkdir(folder, 0o700)
-        let path = "\(folder)/\(now.milliseconds)-\(getpid()).jsonl"
-        descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw Unavailable() }
+        (self.folder, self.options, self.random, self.say) = (folder, options, random, say)
+        let first = try AuditFile.begin(in: folder, options: options, after: nil, at: now, random)
+        let start = first.checkpoint
+        file = Mutex(first)
+        said = Mutex((start.count, now))
+        say(start.text)
     }
-
-    deinit { close(descriptor) }
 
     public func record(_ record: AuditRecord, id: [UInt8], at now: Instant) throws(Unavailable) {
         var line = JSONWriter(capacity: 512)
@@ -87,19 +97,51 @@ public final class AuditLog: Sendable {
         field("kind", record.callerKind)
         field("scopes", record.scopes)
         field("claim", record.claim.map { Base64URL.encode($0) })
-        line.endObject()
-        let newline: [UInt8] = [UInt8(ascii: "\n")]
-        let bytes = (isTorn.exchange(false, ordering: .relaxed) ? newline : []) + line.bytes + newline
-        // A short write leaves half a line, which the reader skips; the record then counts as not written.
-        guard bytes.withUnsafeBytes({ write(descriptor, $0.baseAddress, $0.count) }) == bytes.count else {
-            isTorn.store(true, ordering: .relaxed)
-            throw Unavailable()
-        }
+        // The kernel would let only one thread at a time append to the file, too.
+        guard file.withLock({ $0.append(&line) }) else { throw Unavailable() }
         dirty.store(true, ordering: .relaxed)
     }
 
-    public func flush() {
+    /// What is due twice a second: the disk, the reserve, a checkpoint, another file. One thread only.
+    public func tend(at now: Instant) {
+        let (descriptor, isDue) = file.withLock { file in
+            file.reserve(options.reserveBytes)
+            let age = file.openedAt.seconds(until: now)
+            return (file.descriptor, file.size >= options.fileBytes || age >= options.fileSeconds)
+        }
         if dirty.exchange(false, ordering: .relaxed) { fdatasync(descriptor) }
+        if isDue { follow(at: now) }
+        checkpoint(at: now, evenIfEarly: isDue)
+    }
+
+    /// The end of this process: the file is closed, and said to be.
+    public func finish(at now: Instant) {
+        file.withLock { $0.end(at: now) }
+        checkpoint(at: now, evenIfEarly: true)
+    }
+
+    private func checkpoint(at now: Instant, evenIfEarly: Bool) {
+        let last = said.withLock { $0 }
+        guard evenIfEarly || last.at.seconds(until: now) >= Self.checkpointSeconds else { return }
+        let reached = file.withLock { $0.checkpoint }
+        guard reached.count != last.count || evenIfEarly else { return }
+        said.withLock { $0 = (reached.count, now) }
+        say(reached.text)
+    }
+
+    /// Goes on in another file. A disk without room for it lets this one go on.
+    private func follow(at now: Instant) {
+        let ended: AuditCheckpoint? = file.withLock { file in
+            guard
+                let next = try? AuditFile.begin(
+                    in: folder, options: options, after: file.checkpoint, at: now, random)
+            else { return nil }
+            file.end(at: now)
+            let ended = file.checkpoint
+            file = next
+            return ended
+        }
+        if let ended { say(ended.text) }
     }
 }
 

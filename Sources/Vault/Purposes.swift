@@ -93,6 +93,12 @@ enum Purpose {
         return data
     }
 
+    static func auditKey(_ file: String) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/audit.first-key")
+        data.add(file)
+        return data
+    }
+
     static func requestClaim(_ idHash: [UInt8]) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/request.claim")
         data.add(bytes: idHash)

@@ -320,7 +320,8 @@ enum Schema {
             scopes TEXT,
             claim BLOB                          -- reason and tool, sealed under the log key of the connection
         ) STRICT;
-        CREATE INDEX activity_person ON activity (person, at_ms);
+        CREATE INDEX activity_person ON activity (person, at_ms, id);
+        CREATE INDEX activity_age ON activity (at_ms);
 
         CREATE TABLE audit_file (
             name TEXT PRIMARY KEY,

@@ -16,7 +16,7 @@ struct Keep: ParsableCommand {
             child.inheritance.forget()
             var log = Logger(label: "keep") { _ in LogLines() }
             log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
-            let keeper = try Keeper(settings: settings, keys: keys, log: log)
+            let keeper = try Keeper(settings: settings, keys: keys, log: log, checkpoint: { say($0) })
             let control = child.control
             try child.listen(leave: { _ in keeper.leave() }) { message in
                 switch message.tag {

@@ -130,12 +130,19 @@ struct SettingsTests {
             peer_user: nginx
             warm_seconds: 60
             log_level: debug
+            audit_keep_days: 30
+            audit_file_mb: 2
+            audit_reserve_mb: 0
+            audit_key: AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA
             """)
         let settings = try load(["TOOLSHED_WORKERS": "7", "TOOLSHED_LOG_LEVEL": "error"])
         #expect(settings.workers == 7)
         #expect(settings.threads == 6)
         #expect(settings.peerUser == "nginx")
         #expect(settings.warmSeconds == 60)
+        #expect(settings.audit.keepDays == 30)
+        #expect(settings.audit.fileBytes == 2 << 20 && settings.audit.reserveBytes == 0)
+        #expect(settings.audit.publicKey != nil)
         #expect(settings.logLevel == .error)
     }
 
@@ -145,6 +152,7 @@ struct SettingsTests {
             ("version: 1\nworker: 3\n", ":2:1: worker: unknown field"),
             ("version: 1\nthreads: 0\n", ":2:10: threads: expected a whole number from 1 to 64, found '0'"),
             ("version: 1\nlog_level: loud\n", ":2:12: log_level: expected trace or debug"),
+            ("version: 1\naudit_key: abc\n", ":2:12: audit_key: expected what toolshedd audit key prints"),
             ("version: 1\nrate_limits: { vend: 1 }\n", ":2:1: rate_limits: unknown field"),
             ("threads: 2\n", ":1:1: version: missing, expected version: 1"),
             ("version: 1\nthreads: 2\nthreads: 3\n", ":2:1: not YAML: threads is given twice"),

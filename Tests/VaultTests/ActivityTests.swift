@@ -82,7 +82,9 @@ struct ActivityTests {
         _ = try AuditFolder(store: kept.store, folder: folder).fold()
         var seen: [Activity] = []
         while true {
-            let page = try kept.store.read { try $0.activity(of: kept.person, after: seen.last?.cursor, limit: 5) }
+            let page = try kept.store.read {
+                try $0.activity(of: kept.person, after: seen.last?.cursor, limit: 5).page
+            }
             if page.isEmpty { break }
             seen += page
         }
@@ -90,5 +92,72 @@ struct ActivityTests {
         #expect(Set(seen.map(\.id)).count == 23)
         #expect(seen.map(\.at) == seen.map(\.at).sorted(by: >))
         #expect(seen.allSatisfy { $0.event == .vended && $0.provider == "acme" })
+    }
+
+    @Test("A choice finds what is rare however far back it lies, a bounded piece at a time")
+    func choice() throws {
+        let id = try kept.connect()
+        try records(1, by: "s_rare", of: id)
+        _ = try AuditFolder(store: kept.store, folder: folder).fold()
+        try kept.store.write {
+            _ = try $0.changed(
+                """
+                WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+                INSERT INTO activity (id, person, at_ms, event, provider)
+                SELECT randomblob(16), ?, ? + i / 3, 'refreshed', 'other' FROM n
+                """, [kept.person.blob, kept.start.milliseconds])
+        }
+        func pages(_ change: (inout ActivityFilter) -> Void) throws -> [[Activity]] {
+            var filter = ActivityFilter()
+            change(&filter)
+            var (pages, after): ([[Activity]], ActivityCursor?) = ([], nil)
+            repeat {
+                let found = try kept.store.read { try $0.activity(of: kept.person, filter, after: after, limit: 500) }
+                pages.append(found.page)
+                after = found.next
+            } while after != nil
+            return pages
+        }
+        for change: (inout ActivityFilter) -> Void in [
+            { $0.provider = "acme" }, { $0.connection = id }, { $0.caller = "s_rare" }, { $0.event = .vended },
+        ] {
+            let pages = try pages(change)
+            #expect(pages.count == 3)
+            #expect(pages.flatMap { $0 }.map(\.caller) == ["s_rare"])
+        }
+        let all = try pages { $0.event = .refreshed }.flatMap { $0 }
+        #expect(all.count == 50_000 && Set(all.map(\.id)).count == 50_000)
+        let second = try pages {
+            $0.from = kept.start.adding(seconds: 1)
+            $0.until = kept.start.adding(seconds: 2)
+        }.flatMap { $0 }
+        #expect(second.count == 3000)
+        let latest = kept.start.adding(seconds: 2).milliseconds - 1
+        #expect(second.first?.at.milliseconds == latest && second.last?.at == kept.start.adding(seconds: 1))
+    }
+
+    @Test("A connection in steady use is written once a minute, and its last use is not lost")
+    func lastUse() throws {
+        let id = try kept.connect()
+        let log = try AuditLog(folder: folder, at: kept.start)
+        let folder = AuditFolder(store: kept.store, folder: folder)
+        func use(_ seconds: Int64) throws -> Instant? {
+            let now = kept.start.adding(seconds: seconds)
+            try log.record(
+                AuditRecord(.vended, person: kept.person, connection: id, caller: "s_x"),
+                id: Randomness.system.bytes(16), at: now)
+            _ = try folder.fold(at: now)
+            return try kept.state(id).connection.lastUsedAt
+        }
+        #expect(try use(0) == kept.start)
+        #expect(try use(30) == kept.start)
+        #expect(try use(61) == kept.start.adding(seconds: 61))
+        #expect(try use(90) == kept.start.adding(seconds: 61))
+        // Nothing new, but a minute later.
+        _ = try folder.fold(at: kept.start.adding(seconds: 121))
+        #expect(try kept.state(id).connection.lastUsedAt == kept.start.adding(seconds: 90))
+        #expect(try use(125) == kept.start.adding(seconds: 90))
+        _ = try folder.fold()
+        #expect(try kept.state(id).connection.lastUsedAt == kept.start.adding(seconds: 125))
     }
 }

@@ -7,6 +7,19 @@ const kinds = {
     mcp: "MCP client", recovery: "recovery code", passkey: "passkey",
 };
 
+// The closed set of what is recorded.
+const happened = {
+    vended: "Token given to", refreshed: "Renewed at the service", "refresh-failed": "Could not be renewed at the service",
+    consented: "Approved", declined: "Declined", connected: "Connected", removed: "Revoked", revoked: "Taken back at the service",
+    "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
+    "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
+    "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
+    paused: "Paused", resumed: "Resumed",
+    "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
+};
+export const events = Object.keys(happened);
+export const eventWord = event => happened[event] ?? clean(event, 60);
+
 const riskWord = risk => risks[risk] ?? risks.unknown;
 /** Who is gone has only an id left. */
 export const callerWord = name => (/^[a-z]_[\w-]{22}$/.test(name ?? "") ? "something since removed" : clean(name));

@@ -50,3 +50,6 @@ void clinux_wipe(void *bytes, size_t count);
 
 // `extern char **environ` is a mutable global, which Swift 6 refuses to touch.
 char **clinux_environment(void);
+
+// fallocate and FALLOC_FL_KEEP_SIZE are GNU extensions. Room beyond the end of a file, which keeps its length; 0, or -1.
+int clinux_reserve(int descriptor, off_t offset, off_t length);

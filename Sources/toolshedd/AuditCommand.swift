@@ -1,0 +1,153 @@
+import ArgumentParser
+import Encoding
+import Envelope
+import Foundation
+import Secrets
+import Settings
+import Vault
+
+struct AuditCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "audit", abstract: "Check the record of what happened.", subcommands: [Verify.self, MakeKey.self])
+
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Say whether the audit files are what was written.",
+            discussion: """
+                Exits 0 when they are, 1 when one is not, with the first record that is not what was written, 2 when \
+                one could not be checked because its key was not given. The end of a file, and whether it was written \
+                anew as a whole, can only be judged by checkpoints that were kept elsewhere.
+                """)
+
+        @Option(help: "The folder with the files (default: the service's).")
+        var folder: String?
+
+        @Option(help: "A file with what the service said, or - for standard input: journalctl -u toolshedd -o cat.")
+        var checkpoints: String?
+
+        @Option(help: "The file that 'toolshedd audit key' wrote, where audit_key is set.")
+        var key: String?
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func run() throws {
+            hardenProcess()
+            try SecureHeap.start(bytes: 256 * 1024)
+            let folder =
+                try self.folder ?? Settings.load(environment: ProcessInfo.processInfo.environment).auditFolder
+            let log = try checkpoints.map { try AuditCommand.text(of: $0) } ?? ""
+            let pair = try key.map { try AuditCommand.pair(in: $0) }
+            let verifier = AuditVerifier(log: log.split(whereSeparator: \.isNewline), key: pair)
+            let reports: [AuditFileReport]
+            do {
+                reports = try verifier.verify(folder: folder)
+            } catch {
+                throw ValidationError("The files of \(folder) cannot be read.")
+            }
+            print(json ? Self.json(reports) : reports.map(Self.line).joined(separator: "\n"))
+            if checkpoints == nil {
+                AuditCommand.complain("without --checkpoints, a file that was cut off or written anew is not noticed")
+            }
+            if reports.contains(where: { $0.finding != nil }) { throw ExitCode(1) }
+            if reports.contains(where: { !$0.isAuthenticated }) { throw ExitCode(2) }
+        }
+
+        private static func line(_ report: AuditFileReport) -> String {
+            if let finding = report.finding {
+                return "\(report.file): \(finding.fault.rawValue): \(finding.sentence)"
+            }
+            var line = "\(report.file): \(report.records) records"
+            line += report.isAuthenticated ? ", as they were written" : ", not checked: its key was not given"
+            switch report.end {
+            case .closed: break
+            case .open: line += "; still being written"
+            case .abrupt: line += "; its process stopped without closing it"
+            }
+            if report.tornBytes > 0, report.end != .open {
+                line += ", in the middle of a record (\(report.tornBytes) bytes)"
+            }
+            return line
+        }
+
+        private static func json(_ reports: [AuditFileReport]) -> String {
+            var writer = JSONWriter()
+            writer.beginObject()
+            writer.key("ok")
+            writer.bool(reports.allSatisfy { $0.finding == nil && $0.isAuthenticated })
+            writer.key("files")
+            writer.beginArray()
+            for report in reports {
+                writer.beginObject()
+                writer.key("file")
+                writer.string(report.file)
+                writer.key("records")
+                writer.integer(report.records)
+                writer.key("end")
+                writer.string(report.end.rawValue)
+                writer.key("tornBytes")
+                writer.integer(Int64(report.tornBytes))
+                writer.key("authenticated")
+                writer.bool(report.isAuthenticated)
+                if let finding = report.finding {
+                    writer.key("fault")
+                    writer.string(finding.fault.rawValue)
+                    writer.key("record")
+                    writer.integer(finding.record)
+                }
+                writer.endObject()
+            }
+            writer.endArray()
+            writer.endObject()
+            return String(decoding: writer.bytes, as: UTF8.self)
+        }
+    }
+
+    struct MakeKey: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "key", abstract: "Make the key that audit files can be verified with.",
+            discussion: """
+                Writes the secret half to a new file, to be kept off this machine, and prints the line for \
+                toolshed.yaml.
+                """)
+
+        @Argument(help: "The file to write.")
+        var file: String
+
+        func run() throws {
+            hardenProcess()
+            try SecureHeap.start(bytes: 256 * 1024)
+            let pair = try AuditKeyPair(random: .system)
+            let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else {
+                throw ValidationError("\(file) cannot be made (\(String(cString: strerror(errno)))).")
+            }
+            defer { close(descriptor) }
+            let text = pair.withPrivateBytes { Base64URL.encode([UInt8]($0)) } + "\n"
+            let bytes = Array(text.utf8)
+            guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
+                throw ValidationError("\(file) cannot be written.")
+            }
+            print("audit_key: \(Base64URL.encode(pair.publicKey.bytes))")
+        }
+    }
+
+    private static func text(of path: String) throws -> String {
+        let data =
+            path == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: path)
+        guard let data else { throw ValidationError("\(path) cannot be read.") }
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    private static func pair(in path: String) throws -> AuditKeyPair {
+        let line = try text(of: path).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let bytes = Base64URL.decode(line),
+            let pair = try? bytes.withUnsafeBytes({ try AuditKeyPair(copying: $0) })
+        else { throw ValidationError("\(path) is not what 'toolshedd audit key' wrote.") }
+        return pair
+    }
+
+    private static func complain(_ sentence: String) {
+        FileHandle.standardError.write(Data("toolshedd: \(sentence)\n".utf8))
+    }
+}
