@@ -35,6 +35,7 @@ let package = Package(
 
         // 2
         .target(name: "OAuth", dependencies: ["Encoding", "Secrets"], swiftSettings: settings),
+        .target(name: "MCP", dependencies: ["Encoding", "OAuth"], swiftSettings: settings),
         .target(name: "Envelope", dependencies: ["COpenSSL", "Encoding", "Secrets"], swiftSettings: settings),
 
         // 3
@@ -73,8 +74,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "OAuth", "ProviderHTTP", "Providers", "Secrets",
-                "Settings", "Vault", .product(name: "Logging", package: "swift-log"),
+                "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "MCP", "OAuth", "ProviderHTTP", "Providers",
+                "Secrets", "Settings", "Vault", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(
@@ -113,6 +114,7 @@ let package = Package(
         .testTarget(name: "SupervisorTests", dependencies: ["CLinux", "Supervisor"], swiftSettings: settings),
         .testTarget(
             name: "OAuthTests", dependencies: ["Encoding", "Envelope", "OAuth", "Secrets"], swiftSettings: settings),
+        .testTarget(name: "MCPTests", dependencies: ["Encoding", "MCP", "OAuth"], swiftSettings: settings),
         .testTarget(
             name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"],
             swiftSettings: settings

@@ -9,9 +9,11 @@ public struct APICall: Sendable {
     public let provider: ProviderID
     public let method: APIMethod
     public let target: APITarget
+    /// What the body asks for, where it is known and paths do not tell.
+    public let document: GraphQLCall?
 
-    public init(provider: ProviderID, method: APIMethod, target: APITarget) {
-        (self.provider, self.method, self.target) = (provider, method, target)
+    public init(provider: ProviderID, method: APIMethod, target: APITarget, document: GraphQLCall? = nil) {
+        (self.provider, self.method, self.target, self.document) = (provider, method, target, document)
     }
 }
 
@@ -46,7 +48,7 @@ extension Broker {
         render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         guard let call = door.call else { return try vend(request, with: token, at: now, render: render) }
-        let operation = catalogue[call.provider]?.operation(call.method, call.target)
+        let operation = catalogue[call.provider]?.operation(call.method, call.target, call.document)
         return try vend(request.naming(operation, for: call), with: token, through: door, at: now, render: render)
     }
 }

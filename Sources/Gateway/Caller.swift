@@ -41,16 +41,6 @@ extension Gateway {
         }
     }
 
-    /// Who may call `/mcp`: an OAuth client with an access token for it. nil: no credential at all.
-    func agent(_ exchange: Exchange, at now: Instant) throws -> OpenAgent? {
-        guard let header = exchange.parameter("HTTP_AUTHORIZATION") else { return nil }
-        guard header.count > 7, header.prefix(7).lowercased() == "bearer ",
-            let token = try? Token(parsing: String(header.dropFirst(7))), token.kind == .access,
-            let agent = try broker.agent(token, at: now)
-        else { throw Refusal.invalidToken }
-        return agent
-    }
-
     /// The session of the cookie, if any. Two cookies of the name are none.
     func browser(_ exchange: Exchange, at now: Instant) throws -> OpenSlot? {
         try broker.session(cookie: cookies(exchange)[Self.cookieName], at: now)

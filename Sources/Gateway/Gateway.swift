@@ -55,6 +55,7 @@ public final class Gateway {
             return run(exchange) { try vend(exchange) }
         }
         if let injection = injection(exchange) { return run(exchange) { injection } }
+        if exchange.pathIs("/mcp") { return run(exchange) { try mcp(exchange) } }
         return run(exchange) { try route(exchange) }
     }
 

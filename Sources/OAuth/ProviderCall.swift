@@ -32,6 +32,8 @@ public struct ProviderCall: Sendable {
         /// No connection to private, link-local and other special-use addresses (RFC 6890), whatever the name resolves
         /// to; loopback is excepted where `allowsLoopbackHTTP` permits it.
         public var refusesSpecialAddresses = true
+        /// A redirect is an answer like any other; it is never followed either way.
+        public var passesRedirects = false
 
         public init() {}
     }
@@ -40,11 +42,15 @@ public struct ProviderCall: Sendable {
     public let url: String
     public let headers: [Header]
     public let body: SecretText?
+    /// A body that holds no secret of ours; instead of `body`.
+    public let content: [UInt8]?
     public let limits: Limits
 
     public init(
-        method: String, url: String, headers: [Header] = [], body: SecretText? = nil, limits: Limits = Limits()
+        method: String, url: String, headers: [Header] = [], body: SecretText? = nil, content: [UInt8]? = nil,
+        limits: Limits = Limits()
     ) {
+        self.content = content
         self.method = method
         self.url = url
         self.headers = headers

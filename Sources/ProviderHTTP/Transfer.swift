@@ -10,6 +10,7 @@ final class Transfer {
     let handle: UnsafeMutableRawPointer
     private let rule: AddressRule
     private let mostBytes: Int
+    private let passesRedirects: Bool
     private var lines: HeaderLines
     private var outgoing: WipedBytes
     private var incoming: WipedBytes
@@ -28,8 +29,9 @@ final class Transfer {
         self.handle = handle
         rule = destination.rule
         mostBytes = call.limits.replyBytes
+        passesRedirects = call.limits.passesRedirects
         lines = HeaderLines()
-        outgoing = WipedBytes(capacity: call.body?.count ?? 0)
+        outgoing = WipedBytes(capacity: call.body?.count ?? call.content?.count ?? 0)
         incoming = WipedBytes(capacity: 4096)
         let total = min(deadlineMilliseconds ?? call.limits.totalMilliseconds, call.limits.totalMilliseconds)
         guard total > 0 else { throw .notSent("deadline") }
@@ -85,8 +87,10 @@ final class Transfer {
     private func setRequest(_ call: ProviderCall) -> Bool {
         if let body = call.body {
             body.withUnsafeBytes { outgoing.append($0) }
+        } else if let content = call.content {
+            content.withUnsafeBytes { outgoing.append($0) }
         }
-        let sendsBody = call.body != nil || call.method == "POST"
+        let sendsBody = call.body != nil || call.content != nil || call.method == "POST"
         if sendsBody {
             guard ccurl_set_body(handle, outgoing.base, curl_off_t(outgoing.count)) == CURLE_OK else { return false }
         }
@@ -147,7 +151,7 @@ final class Transfer {
         if line.hasPrefix("HTTP/") {
             // A status line: what came before belongs to an interim answer.
             headers.removeAll()
-            if line.split(separator: " ").dropFirst().first?.first == "3" {
+            if !passesRedirects, line.split(separator: " ").dropFirst().first?.first == "3" {
                 stopped = .redirected
                 return false
             }
