@@ -40,6 +40,9 @@ let package = Package(
 
         // 3
         .target(
+            name: "Assertions", dependencies: ["COpenSSL", "Encoding", "Envelope", "OAuth", "Secrets"],
+            swiftSettings: settings),
+        .target(
             name: "Providers", dependencies: ["Encoding", "OAuth", "Secrets", .product(name: "Yams", package: "Yams")],
             resources: [
                 .embedInCode("catalog.yaml"), .embedInCode("scopes.yaml"), .embedInCode("operations.yaml"),
@@ -66,7 +69,7 @@ let package = Package(
         .target(
             name: "Broker",
             dependencies: [
-                "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings", "Vault",
+                "Assertions", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings", "Vault",
             ],
             swiftSettings: settings),
 
@@ -115,6 +118,9 @@ let package = Package(
         .testTarget(
             name: "OAuthTests", dependencies: ["Encoding", "Envelope", "OAuth", "Secrets"], swiftSettings: settings),
         .testTarget(name: "MCPTests", dependencies: ["Encoding", "MCP", "OAuth"], swiftSettings: settings),
+        .testTarget(
+            name: "AssertionsTests", dependencies: ["Assertions", "Encoding", "Envelope", "OAuth"],
+            swiftSettings: settings),
         .testTarget(
             name: "ProvidersTests", dependencies: ["Encoding", "Envelope", "OAuth", "Providers", "Secrets"],
             swiftSettings: settings

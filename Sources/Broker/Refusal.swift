@@ -26,8 +26,9 @@ public enum Refusal: Error, Sendable {
     /// What the person was shown is no longer so.
     case changed
     case notSignedIn
-    case freshSignInRequired
+    case freshSignInRequired([Proof])
     case invalidInvitation
+    case invalidPasskey
     case nameTaken
     /// No client of ours, as far as anybody here can tell.
     case unknownClient
@@ -39,6 +40,8 @@ public enum Refusal: Error, Sendable {
         case agentClient = "tokens of this kind are valid at /mcp only"
         case unknownPerson = "this caller cannot ask that person"
         case signedIn = "sign out first: this browser has a session"
+        case suspectPasskey =
+            "this passkey's counter went back, so there may be a copy of it; sign in another way and remove it"
         case nobodyNamed = "the web server names no user of 1 to 80 characters"
         case nobodyHere = "nobody of this name is a person here; the operator says who may become one"
         case lockedVault = "this key no longer opens its vault; ask for a token and follow the link"

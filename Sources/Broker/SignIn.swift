@@ -13,6 +13,7 @@ public struct SignedIn: Sendable {
     public let cookie: SecretText
     /// Whether the vault is one that other holders open, too, or a new one of this session alone.
     public let opensExistingVault: Bool
+    let session: SlotID
 }
 
 extension Broker {
@@ -68,7 +69,8 @@ extension Broker {
         }
     }
 
-    /// A recovery code opens its vault from any browser, and counts as a fresh sign-in.
+    /// A recovery code opens its vault from any browser. Where there is a session of the same person, it shows anew that it
+    /// is them, and the session keeps the vault that it has.
     public func recover(
         _ code: String, replacing session: OpenSlot?, from browser: String, at now: Instant
     ) throws -> SignedIn {
@@ -77,7 +79,7 @@ extension Broker {
         else { throw Refusal.invalidInvitation }
         guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
         return try store.write { rows in
-            if let session { _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session]) }
+            if let session { return try renew(session, from: browser, rows, at: now) }
             return try signIn(to: slot.vault, isExisting: true, from: browser, rows, at: now)
         }
     }
@@ -92,7 +94,8 @@ extension Broker {
             AuditRecord(.signedIn, person: person.id, caller: made.id.text, callerKind: HolderKind.session.rawValue),
             at: now)
         return SignedIn(
-            person: person.id, name: person.name, cookie: made.secret, opensExistingVault: isExisting)
+            person: person.id, name: person.name, cookie: made.secret, opensExistingVault: isExisting,
+            session: made.id)
     }
 
     public func signOut(_ session: OpenSlot, at now: Instant) throws {
@@ -101,16 +104,9 @@ extension Broker {
         _ = try store.write { try $0.removeSlot(session.id, of: session.person, kinds: [.session]) }
     }
 
-    /// Making a holder, or opening more to one, wants a person who has just shown that it is them. Somebody who has no
-    /// second way to show it yet is let through: the first recovery code or key must be possible.
-    func requireFresh(_ session: OpenSlot, at now: Instant) throws {
-        guard now.milliseconds - session.signedInAt.milliseconds > 600_000 else { return }
-        guard try store.read({ try !$0.hasRecoveryCode(session.vault.id) }) else { throw Refusal.freshSignInRequired }
-    }
-
     /// A new code; the one before ends.
     public func makeRecoveryCode(_ session: OpenSlot, at now: Instant) throws -> SecretText {
-        try requireFresh(session, at: now)
+        try requireFreshUnlessFirstProof(session, at: now)
         try record(AuditRecord(.recoveryMade, person: session.person, caller: session.id.text), at: now)
         return try store.write { rows in
             try rows.removeSlots(of: .recovery, in: session.vault.id)

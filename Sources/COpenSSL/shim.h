@@ -1,4 +1,5 @@
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <openssl/kdf.h>

@@ -11,6 +11,7 @@ public enum PluginKind: IDKind { public static let prefix = "p_" }
 public enum RequestKind: IDKind { public static let prefix = "r_" }
 public enum OutcomeKind: IDKind { public static let prefix = "o_" }
 public enum ClientGrantKind: IDKind { public static let prefix = "g_" }
+public enum PasskeyKind: IDKind { public static let prefix = "w_" }
 
 public typealias PersonID = ID<PersonKind>
 public typealias VaultID = ID<VaultKind>
@@ -20,6 +21,7 @@ public typealias PluginID = ID<PluginKind>
 public typealias RequestID = ID<RequestKind>
 public typealias OutcomeID = ID<OutcomeKind>
 public typealias ClientGrantID = ID<ClientGrantKind>
+public typealias PasskeyID = ID<PasskeyKind>
 
 /// 128 random bits. Not a secret: identifiers appear in addresses, logs and the database.
 public struct ID<Kind: IDKind>: Hashable, Sendable {

@@ -19,6 +19,15 @@ public struct Token: ~Copyable, Sendable {
         (self.kind, self.id) = (kind, id)
     }
 
+    /// The 32 bytes that a passkey evaluated for us (WebAuthn's PRF extension), in the place of a token's secret.
+    public init(passkey id: SlotID, output: [UInt8]) throws(TokenError) {
+        guard output.count == TokenText.bodyByteCount - TokenText.idByteCount else { throw .wrongLength }
+        body = try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
+            try SecretBytes(count: TokenText.bodyByteCount) { $0.copyBytes(from: id.bytes + output) }
+        }
+        (kind, self.id) = (.passkey, id)
+    }
+
     public init(parsing text: UnsafeRawBufferPointer) throws(TokenError) {
         guard let kind = TokenText.kind(of: text) else { throw .unknownPrefix }
         guard text.count == TokenText.count else { throw .wrongLength }

@@ -12,6 +12,8 @@ public enum TokenKind: String, CaseIterable, Sendable {
     case device = "tsd_"
     case invitation = "tsi_"
     case recovery = "tsr_"
+    /// Never a text: the output of a passkey stands where other tokens have their secret.
+    case passkey = "tsw_"
 
     public var prefix: String { rawValue }
 }
@@ -32,10 +34,11 @@ enum TokenText {
     static let bodyByteCount = 48
     static let bodyRange = 4..<68
     static let count = 74
+    private static let texts = TokenKind.allCases.filter { $0 != .passkey }
 
     static func kind(of text: UnsafeRawBufferPointer) -> TokenKind? {
         guard text.count >= bodyRange.lowerBound else { return nil }
-        return TokenKind.allCases.first { $0.rawValue.utf8.elementsEqual(text[..<bodyRange.lowerBound]) }
+        return texts.first { $0.rawValue.utf8.elementsEqual(text[..<bodyRange.lowerBound]) }
     }
 
     static func id(in body: UnsafeRawBufferPointer) -> SlotID? {

@@ -37,7 +37,7 @@ extension Gateway {
             case .plugin, nil: throw Refusal.invalidToken
             }
         case .access, .refresh: throw Refusal.notPermitted(.agentClient)
-        case .session, .invitation, .recovery, .code, .device: throw Refusal.invalidToken
+        case .session, .invitation, .recovery, .passkey, .code, .device: throw Refusal.invalidToken
         }
     }
 

@@ -10,7 +10,7 @@ struct Members {
         case texts([String])
         case flag(Bool)
         case null
-        case number
+        case number(Int64)
         case other
     }
 
@@ -57,7 +57,7 @@ struct Members {
             }
             return isTexts ? .texts(texts) : .other
         case .number:
-            return (try? reader.integer()) == nil ? .other : .number
+            return (try? reader.integer()).map(Value.number) ?? .other
         case .object:
             try reader.skip()
             return .other
@@ -105,6 +105,35 @@ struct Members {
         case .texts(let texts) where texts.count <= 200: return texts
         default: throw Refusal.invalidRequest([MemberError(name, "an array of at most 200 strings")])
         }
+    }
+
+    func integer(_ name: String) throws -> Int64 {
+        guard case .number(let number) = values[name] else {
+            throw Refusal.invalidRequest([MemberError(name, "a whole number")])
+        }
+        return number
+    }
+
+    /// 1 to `limit` bytes as base64url without padding (RFC 4648 §5).
+    func bytes(_ name: String, limit: Int) throws -> [UInt8] {
+        guard let bytes = try optionalBytes(name, limit: limit) else { throw Self.notBytes(name, limit) }
+        return bytes
+    }
+
+    func optionalBytes(_ name: String, limit: Int) throws -> [UInt8]? {
+        switch values[name] {
+        case nil, .null: return nil
+        case .text(let text):
+            guard text.utf8.count <= (limit * 4 + 2) / 3, let bytes = Base64URL.decode(text), !bytes.isEmpty else {
+                throw Self.notBytes(name, limit)
+            }
+            return bytes
+        default: throw Self.notBytes(name, limit)
+        }
+    }
+
+    private static func notBytes(_ name: String, _ limit: Int) -> Refusal {
+        .invalidRequest([MemberError(name, "1 to \(limit) bytes as base64url (RFC 4648 section 5)")])
     }
 
     func flag(_ name: String) throws -> Bool? {

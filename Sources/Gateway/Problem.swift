@@ -130,9 +130,17 @@ struct Problem {
         case .changed:
             self.init(
                 409, "changed", "Something changed", "What was shown is no longer so. Nothing was changed; look again.")
-        case .freshSignInRequired:
+        case .freshSignInRequired(let proofs):
             self.init(
-                403, "fresh-sign-in-required", "Sign in again", "Confirm with your recovery code that it is you.")
+                403, "fresh-sign-in-required", "Sign in again",
+                proofs == [.first]
+                    ? "Your sign-in is more than ten minutes old. Add a passkey, or make a recovery code and enter it, to show that it is still you."
+                    : "Your sign-in is more than ten minutes old. Confirm that it is still you."
+            ) { $0.member("proofs", proofs.map(\.rawValue)) }
+        case .invalidPasskey:
+            self.init(
+                400, "invalid-passkey", "This passkey does not work here",
+                "It is not registered, took too long, or was meant for another page. Nothing was changed; try again.")
         case .invalidInvitation:
             self.init(
                 400, "invalid-invitation", "This code does not work", "It was used, has expired or was mistyped.")

@@ -18,6 +18,10 @@ extension Gateway {
         case "/api/sign-in/invitation":
             return try only(exchange, "POST", [.post: { try self.acceptInvitation($0, now) }])
         case "/api/sign-in/recovery": return try only(exchange, "POST", [.post: { try self.recover($0, now) }])
+        case "/api/sign-in/methods": return try only(exchange, "GET", [.get: { try self.signInMethods($0, now) }])
+        case "/api/sign-in/passkey": return try only(exchange, "POST", [.post: { try self.signInByPasskey($0, now) }])
+        case "/api/sign-in/passkey/options":
+            return try only(exchange, "POST", [.post: { try self.askForPasskey($0, now) }])
         case "/api/sign-in/header": return try only(exchange, "POST", [.post: { try self.signInByHeader($0, now) }])
         case "/api/sign-out": return try only(exchange, "POST", [.post: { try self.signOut($0, now) }])
         case "/api/me": return try only(exchange, "GET", [.get: { try self.me($0, now) }])
@@ -27,6 +31,10 @@ extension Gateway {
         case "/api/keys":
             return try only(
                 exchange, "GET, POST", [.get: { try self.keys($0, now) }, .post: { try self.makeKey($0, now) }])
+        case "/api/passkeys":
+            return try only(
+                exchange, "GET, POST", [.get: { try self.passkeys($0, now) }, .post: { try self.addPasskey($0, now) }])
+        case "/api/passkeys/options": return try only(exchange, "POST", [.post: { try self.offerPasskey($0, now) }])
         case "/api/plugins":
             return try only(
                 exchange, "GET, POST", [.get: { try self.plugins($0, now) }, .post: { try self.makePlugin($0, now) }])
@@ -83,6 +91,9 @@ extension Gateway {
             guard let id = SlotID(parsing: parts[2]) else { throw Refusal.notFound }
             let kinds: [HolderKind] = parts[1] == "keys" ? [.apiKey] : [.session]
             return try only(exchange, "DELETE", [.delete: { try self.removeHolder($0, id, kinds, now) }])
+        case (3, "api", "passkeys"):
+            guard let id = PasskeyID(parsing: parts[2]) else { throw Refusal.notFound }
+            return try only(exchange, "DELETE", [.delete: { try self.removePasskey($0, id, now) }])
         case (3, "api", "plugins"):
             guard let id = PluginID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(exchange, "DELETE", [.delete: { try self.withdraw($0, id, now) }])

@@ -38,6 +38,19 @@ extension Gateway {
                     trustedUser: user, session: browser(exchange, at: now), from: browserName(exchange), at: now)))
     }
 
+    /// What the sign-in page offers. Says nothing about anybody but whom nginx names.
+    func signInMethods(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let user = try? trustedUser(exchange)
+        return .done(
+            .json {
+                $0.object {
+                    // An address is no relying party (WebAuthn §5.1.2).
+                    $0.member("passkey", settings.host.contains(where: \.isLetter) && settings.host.first != "[")
+                    $0.member("header", user)
+                }
+            })
+    }
+
     /// nil: off, or whoever speaks to us does not know the secret.
     private func trustedUser(_ exchange: Exchange) throws -> String? {
         guard let rules = settings.signIn.header,
@@ -51,11 +64,11 @@ extension Gateway {
         return user
     }
 
-    private func browserName(_ exchange: Exchange) -> String {
+    func browserName(_ exchange: Exchange) -> String {
         BrowserName.of(userAgent: exchange.parameter("HTTP_USER_AGENT"))
     }
 
-    private func welcome(_ signedIn: SignedIn) -> Reply {
+    func welcome(_ signedIn: SignedIn) -> Reply {
         var reply = Reply.json {
             $0.object {
                 $0.member("userId", signedIn.person.text)
@@ -63,10 +76,14 @@ extension Gateway {
                 $0.member("vault", signedIn.opensExistingVault ? "existing" : "new")
             }
         }
-        let cookie = signedIn.cookie.withString { $0 }
-        reply.headers.append(
-            ("Set-Cookie", "\(Self.cookieName)=\(cookie); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=2592000"))
+        reply.headers.append(("Set-Cookie", sessionCookie(signedIn)))
         return reply
+    }
+
+    /// W-COOK-1. Kept as long as a session can last; the server ends it earlier.
+    func sessionCookie(_ signedIn: SignedIn) -> String {
+        let cookie = signedIn.cookie.withString { $0 }
+        return "\(Self.cookieName)=\(cookie); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=2592000"
     }
 
     func signOut(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {

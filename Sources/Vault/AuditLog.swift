@@ -25,6 +25,10 @@ public enum AuditEvent: String, Sendable {
     case recoveryMade = "recovery-made"
     case paused, resumed
     case everythingStopped = "everything-stopped"
+    case passkeyAdded = "passkey-added"
+    case passkeyRemoved = "passkey-removed"
+    /// Its counter went back: somebody may have a copy.
+    case passkeySuspect = "passkey-suspect"
 }
 
 public struct AuditRecord: Sendable {

@@ -241,6 +241,35 @@ enum Schema {
         ) STRICT;
         CREATE INDEX decline_person ON decline (person);
 
+        -- Credentials of WebAuthn. Where the authenticator can derive a secret, its slot opens a vault.
+        CREATE TABLE passkey (
+            id BLOB PRIMARY KEY,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            credential_id BLOB NOT NULL UNIQUE,
+            public_key BLOB NOT NULL,           -- SubjectPublicKeyInfo
+            algorithm INTEGER NOT NULL,
+            counter INTEGER NOT NULL,
+            synced INTEGER NOT NULL,
+            slot BLOB REFERENCES slot (id) ON DELETE SET NULL,
+            created_at_ms INTEGER NOT NULL,
+            last_used_at_ms INTEGER,
+            suspect_at_ms INTEGER               -- its counter went back then: somebody may have a copy
+        ) STRICT;
+        CREATE INDEX passkey_person ON passkey (person);
+        CREATE INDEX passkey_slot ON passkey (slot);
+
+        -- What an authenticator has to sign, once. Bound to a session, or to the browser that has none.
+        CREATE TABLE challenge (
+            hash BLOB PRIMARY KEY,
+            purpose TEXT NOT NULL CHECK (purpose IN ('register', 'sign-in')),
+            slot BLOB REFERENCES slot (id) ON DELETE CASCADE,
+            cookie_hash BLOB,
+            expires_at_ms INTEGER NOT NULL,
+            CHECK ((slot IS NULL) = (cookie_hash IS NOT NULL))
+        ) STRICT;
+        CREATE INDEX challenge_expiry ON challenge (expires_at_ms);
+
         -- One-time secrets of a flow, stored as hashes: form tokens and approvals of the consent page.
         CREATE TABLE once (
             hash BLOB PRIMARY KEY,

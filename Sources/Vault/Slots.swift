@@ -13,6 +13,7 @@ public enum HolderKind: String, Sendable {
     case code = "authorization-code"
     case refresh = "refresh-token"
     case device = "device-code"
+    case passkey
 
     public var tokenKind: TokenKind {
         switch self {
@@ -25,6 +26,7 @@ public enum HolderKind: String, Sendable {
         case .access: .access
         case .refresh: .refresh
         case .device: .device
+        case .passkey: .passkey
         }
     }
 
@@ -35,6 +37,7 @@ public enum HolderKind: String, Sendable {
         case .plugin: self = .plugin
         case .cli: self = .cli
         case .recovery: self = .recovery
+        case .passkey: self = .passkey
         case .code: self = .code
         case .access: self = .access
         case .refresh: self = .refresh
@@ -121,8 +124,18 @@ extension Rows {
         _ kind: HolderKind, name: String, to vault: OpenVault, lifetime: SlotLifetime, client: ClientGrantID? = nil,
         at now: Instant
     ) throws -> (id: SlotID, secret: SecretText) {
-        guard try isCurrent(vault) else { throw VaultError.conflict }
         let token = try Token(issuing: kind.tokenKind, id: random.id(), random)
+        try addSlot(token, name: name, to: vault, lifetime: lifetime, client: client, at: now)
+        return (token.id, try token.text())
+    }
+
+    /// The same for a secret that exists already.
+    func addSlot(
+        _ token: borrowing Token, name: String, to vault: OpenVault, lifetime: SlotLifetime, client: ClientGrantID? = nil,
+        at now: Instant
+    ) throws {
+        guard try isCurrent(vault) else { throw VaultError.conflict }
+        guard let kind = HolderKind(token.kind) else { throw VaultError.damaged("kind") }
         let salt = random.bytes(32)
         let derived = try token.derivedKey(salt: salt, vault: vault.id)
         let pair = try PrivateKey(random: random)
@@ -135,7 +148,6 @@ extension Rows {
             id, kind, name: name, person: vault.person, vault: vault.id, plugin: nil, salt: salt, pair: pair,
             derived: derived, vaultKey: vaultKey, vaultTag: try vault.tag(of: id, pair.publicKey), lifetime: lifetime,
             client: client, at: now)
-        return (id, try token.text())
     }
 
     func insertSlot(

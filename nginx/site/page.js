@@ -35,8 +35,13 @@ export async function call(method, path, body) {
         throw new Problem(0, { error: "unreachable" });
     }
     const document = parsed(text);
-    if (!response.ok) throw new Problem(response.status, document, response.headers.get("Retry-After"));
-    return document;
+    if (response.ok) return document;
+    const problem = new Problem(response.status, document, response.headers.get("Retry-After"));
+    if (problem.code === "fresh-sign-in-required") {
+        const { confirmed } = await import("/confirm.js");
+        if (await confirmed(problem)) return call(method, path, body);
+    }
+    throw problem;
 }
 
 function parsed(text) {
@@ -143,11 +148,7 @@ export function say(text, { tone = "good", focus = false, link } = {}) {
 /** Says why something did not work, and moves there. A fault of the page itself also goes to the console. */
 export function trouble(problem) {
     if (!(problem instanceof Problem)) reportError(problem);
-    const stale = problem.code === "fresh-sign-in-required";
-    if (stale) comeBack(location.pathname);
-    say(problem.sentence ?? "This did not work, because of a fault in this page.", {
-        tone: "bad", focus: true, link: stale ? { href: "/sign-in", text: "Enter the recovery code." } : null,
-    });
+    say(problem.sentence ?? "This did not work, because of a fault in this page.", { tone: "bad", focus: true });
 }
 
 /** A path of this site, or "/": the only thing that a return target may be. */

@@ -1,5 +1,6 @@
-// /sign-in: an invitation from the fragment of its link, or a recovery code typed in.
+// /sign-in: a passkey, whom nginx names, an invitation from the fragment of its link, or a recovery code typed in.
 import { arrived, byId, call, clean, comeBack, destination, fill, head, say, show, start, trouble } from "/page.js";
+import { possible, showPasskey } from "/passkey.js";
 
 const invitation = byId("invitation");
 const recovery = byId("recovery");
@@ -11,7 +12,9 @@ function takeFragment() {
     if (target !== null) comeBack(target);
     if (location.hash || location.search) history.replaceState(null, "", location.pathname);
     if (code.startsWith("tsi_")) invitation.elements.code.value = code;
-    fill(document, { destination: destination(), invited: invitation.elements.code.value });
+    const invited = invitation.elements.code.value;
+    // Who brings an invitation is new here and has no passkey.
+    fill(document, { destination: destination(), invited, passkey: possible() && !invited });
 }
 
 async function look() {
@@ -23,8 +26,39 @@ async function look() {
         show("in");
     } catch (problem) {
         show("out");
-        if (problem.status !== 401) say(problem.sentence, { tone: "bad" });
+        if (problem.status !== 401) return say(problem.sentence, { tone: "bad" });
+        offer();
     }
+}
+
+/** Ways that not every server has. */
+async function offer() {
+    try {
+        const { passkey, header } = await call("GET", "/api/sign-in/methods");
+        fill(document, { header: clean(header, 80) });
+        if (!passkey) fill(document, { passkey: null });
+    } catch (problem) {
+        trouble(problem);
+    }
+}
+
+/** In; and where what was shown opened nothing, says so before going on. */
+async function enter(button, act) {
+    button.disabled = true;
+    say("Signing in…", { tone: "plain" });
+    try {
+        const { vault, name } = await act();
+        if (vault !== "new") return go();
+        say("");
+        fill(document, { name: clean(name, 80) || "an unnamed person" });
+        byId("own-onward").href = destination() ?? "/vault";
+        head("Signed in");
+        show("own");
+        document.querySelector("h1").focus();
+    } catch (problem) {
+        trouble(problem);
+    }
+    button.disabled = false;
 }
 
 function go() {
@@ -70,6 +104,7 @@ async function signOut() {
         say("You are signed out.", { focus: true });
         head("Sign in");
         show("out");
+        offer();
     } catch (problem) {
         trouble(problem);
     }
@@ -78,6 +113,9 @@ async function signOut() {
 start(() => {
     submits(invitation, "/api/sign-in/invitation", refusals.invitation);
     submits(recovery, "/api/sign-in/recovery", refusals.recovery);
+    byId("passkey").addEventListener("click", event => enter(event.currentTarget, showPasskey));
+    byId("header").addEventListener("click", event => enter(event.currentTarget, () => call("POST", "/api/sign-in/header")));
+    byId("own-onward").addEventListener("click", arrived);
     byId("sign-out").addEventListener("click", signOut);
     byId("onward").addEventListener("click", arrived);
     addEventListener("hashchange", takeFragment); // the link pasted into a window that is already here

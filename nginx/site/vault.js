@@ -6,6 +6,7 @@ import { showKeys, showPlugins, showSessions, takeNewKeys } from "/vault-holders
 import { offerEverything } from "/vault-everything.js";
 import { showProviders } from "/vault-providers.js";
 import { showRequests } from "/vault-requests.js";
+import { showPasskeys, takeNewPasskeys } from "/vault-passkeys.js";
 import { ask } from "/question.js";
 import { offerRecovery } from "/secret.js";
 
@@ -22,7 +23,8 @@ async function open() {
     show("open");
     offer();
     const parts = () => Promise.all([
-        showRequests(), showConnections(), showProviders(), showPlugins(), showKeys(), showSessions(me.sessionId), showActivity(),
+        showRequests(), showConnections(), showProviders(), showPlugins(), showKeys(), showSessions(me.sessionId), showPasskeys(),
+        showActivity(),
     ]);
     offerEverything(parts);
     await parts();
@@ -70,5 +72,6 @@ start(() => {
     byId("lock").addEventListener("click", lock);
     byId("sign-out").addEventListener("click", signOut);
     takeNewKeys();
+    takeNewPasskeys(async () => showSessions((await call("GET", "/api/me")).sessionId));
     open();
 });

@@ -14,6 +14,8 @@ const happened = {
     "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
     "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
     "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
+    "passkey-added": "Passkey added", "passkey-removed": "Passkey removed",
+    "passkey-suspect": "A passkey was refused: its counter went back, so there may be a copy of it",
     paused: "Paused", resumed: "Resumed",
     "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };

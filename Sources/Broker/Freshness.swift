@@ -1,0 +1,44 @@
+import Encoding
+import Vault
+
+/// How a person can show anew that it is them.
+public enum Proof: String, CaseIterable, Sendable {
+    case passkey
+    case recovery
+    /// Nothing yet: adding the first passkey, or making the first recovery code and typing it, is how.
+    case first
+}
+
+extension Broker {
+    public static let freshSeconds: Int64 = 600
+
+    /// Making a holder, or opening more to one, wants a sign-in less than ten minutes old (W-SESS-2), an accepted invitation
+    /// included.
+    func requireFresh(_ session: OpenSlot, at now: Instant) throws {
+        guard now.milliseconds - session.signedInAt.milliseconds > Self.freshSeconds * 1_000 else { return }
+        throw Refusal.freshSignInRequired(try proofs(session.person, at: now))
+    }
+
+    /// The same, except for what a person without any proof has to do first: afterwards nobody else can do it.
+    func requireFreshUnlessFirstProof(_ session: OpenSlot, at now: Instant) throws {
+        guard try proofs(session.person, at: now) != [.first] else { return }
+        try requireFresh(session, at: now)
+    }
+
+    func proofs(_ person: PersonID, at now: Instant) throws -> [Proof] {
+        let (passkey, recovery) = try store.read {
+            (try $0.hasPasskey(person), try !$0.slots(of: person, kind: .recovery, at: now).isEmpty)
+        }
+        let proofs = [passkey ? Proof.passkey : nil, recovery ? .recovery : nil].compactMap { $0 }
+        return proofs.isEmpty ? [.first] : proofs
+    }
+
+    /// The same browser and vault under a new session id (W-SESS-1), signed in just now. What the session has under way at
+    /// a provider goes on.
+    func renew(_ session: OpenSlot, from browser: String, _ rows: Rows, at now: Instant) throws -> SignedIn {
+        let signedIn = try signIn(to: session.vault, isExisting: true, from: browser, rows, at: now)
+        try rows.hand(session.id, over: signedIn.session)
+        _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session])
+        return signedIn
+    }
+}

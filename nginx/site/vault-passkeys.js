@@ -1,0 +1,49 @@
+// The passkeys of the person: what each does, adding and removing.
+import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
+import { here } from "/confirm.js";
+import { addPasskey, possible } from "/passkey.js";
+import { ask } from "/question.js";
+import { showList, tie } from "/vault-list.js";
+
+export function showPasskeys() {
+    return showList("passkeys", async () => (await all("/api/passkeys", "passkeys")).map(passkeyRow));
+}
+
+function passkeyRow(passkey) {
+    const name = clean(passkey.name) || "An unnamed passkey";
+    const row = stamp("passkey", {
+        name, opens: passkey.opensVault, signsIn: !passkey.opensVault, synced: passkey.synced, suspect: passkey.suspectAt,
+        createdAt: passkey.createdAt, lastUsedAt: passkey.lastUsedAt, never: !passkey.lastUsedAt,
+    });
+    row.querySelector("[data-do=remove]").addEventListener("click", event => ask(event.target, {
+        effect: `“${name}” no longer signs you in${passkey.opensVault ? " and no longer opens the vault" : ""}. Delete it in your device’s own list, too. If it was stolen, copies of the database made before can still be opened with it.`,
+        yes: "Remove",
+        act: async () => {
+            await call("DELETE", `/api/passkeys/${encodeURIComponent(passkey.id)}`);
+            await showPasskeys();
+            say(`“${name}” is removed.`, { focus: true });
+        },
+    }));
+    return tie(row);
+}
+
+export function takeNewPasskeys(changed) {
+    const form = byId("make-passkey");
+    const button = form.querySelector("button");
+    form.hidden = !possible();
+    form.elements.name.value = here();
+    form.addEventListener("submit", async event => {
+        event.preventDefault();
+        button.disabled = true;
+        try {
+            const name = form.elements.name.value.trim();
+            const { opensVault } = await addPasskey(name);
+            say(opensVault ? `“${clean(name)}” signs you in from now on, and opens this vault.`
+                : `“${clean(name)}” signs you in from now on. It cannot open this vault: keep a recovery code for that.`, { focus: true });
+            await Promise.all([showPasskeys(), changed()]);
+        } catch (problem) {
+            trouble(problem);
+        }
+        button.disabled = false;
+    });
+}
