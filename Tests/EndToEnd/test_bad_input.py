@@ -206,7 +206,7 @@ def test_what_is_no_id_is_nothing(alice, agent, rows, identifier):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=1e2", "limit=", "limit=1&limit=2", "limit=99999999999999999999", "limit=%31%00", "after=%ff"])
-@pytest.mark.parametrize("path", ["connections", "keys", "sessions", "plugins", "activity"])
+@pytest.mark.parametrize("path", ["connections", "keys", "sessions", "passkeys", "plugins", "activity"])
 def test_pages_are_asked_for_properly(alice, path, query):
     reply = alice.get(f"/api/{path}?{query}")
     if query == "limit=":
@@ -219,7 +219,9 @@ def test_pages_are_asked_for_properly(alice, path, query):
 
 ALLOWED = {
     "/api/tokens/vend": "POST", "/api/tokens/report": "POST", "/api/connect": "GET, POST", "/api/sign-in/invitation": "POST",
-    "/api/sign-in/recovery": "POST", "/api/sign-in/header": "POST", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
+    "/api/sign-in/recovery": "POST", "/api/sign-in/header": "POST", "/api/sign-in/methods": "GET", "/api/sign-in/passkey": "POST",
+    "/api/sign-in/passkey/options": "POST", "/api/passkeys": "GET, POST", "/api/passkeys/options": "POST",
+    f"/api/passkeys/w_{UNKNOWN}": "DELETE", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
     "/api/connections": "GET", CONNECTION: "PATCH, DELETE", "/api/sessions": "GET", f"/api/sessions/s_{UNKNOWN}": "DELETE",
     "/api/keys": "GET, POST", f"/api/keys/s_{UNKNOWN}": "DELETE", "/api/plugins": "GET, POST",
     f"/api/plugins/p_{UNKNOWN}": "DELETE", f"/api/requests/r_{UNKNOWN}": "GET, DELETE", OUTCOME: "GET, POST",

@@ -152,33 +152,10 @@ def test_a_recovery_code_is_printed_and_opens_the_vault_in_another_browser(page,
     elsewhere.goto("/sign-in")
     field = elsewhere.get_by_role("textbox", name="Recovery code")
     field.fill(code[:-1] + ("a" if code[-1] != "a" else "b"))
-    elsewhere.get_by_role("button", name="Sign in", exact=True).click()
+    elsewhere.get_by_role("button", name="Use the recovery code").click()
     expect(elsewhere.get_by_role("status")).to_contain_text("This recovery code does not work")
     field.fill(" ".join(code[i:i + 4] for i in range(0, len(code), 4)))
-    elsewhere.get_by_role("button", name="Sign in", exact=True).click()
+    elsewhere.get_by_role("button", name="Use the recovery code").click()
     elsewhere.wait_for_url("**/vault")
     expect(row(elsewhere, "Connections", "GitHub: octo")).to_be_visible()
     assert elsewhere.context.cookies()[0]["value"] != page.context.cookies()[0]["value"]
-
-
-def test_what_lets_others_in_wants_a_fresh_sign_in_and_says_how(page, person, look):
-    code = person.post("/api/vault/recovery", {}).json()["code"]
-    page.goto("/vault")
-    # Ten minutes later, as the server would say it.
-    stale = {"error": "fresh-sign-in-required", "title": "Sign in again", "status": 403, "detail": "Confirm that it is you."}
-    page.route("**/api/keys", lambda route: route.fulfill(status=403, json=stale, content_type="application/problem+json")
-               if route.request.method == "POST" else route.continue_())
-    page.get_by_label("Name of a new key").fill("nightly report")
-    page.get_by_role("button", name="Make a key").click()
-    page.get_by_role("status").get_by_role("link", name="Enter the recovery code").click()
-    field = page.get_by_role("textbox", name="Recovery code")
-    expect(field).to_be_visible()
-    look(page, "sign-in-confirm")
-    before = page.context.cookies()[0]["value"]
-    field.fill(code)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.wait_for_url("**/vault")
-    place = part(page, "Signed-in places").get_by_role("heading", level=3)
-    expect(place).to_have_count(1)
-    expect(place).to_contain_text("Chrome on Linux")
-    assert page.context.cookies()[0]["value"] != before

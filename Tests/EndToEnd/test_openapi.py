@@ -53,7 +53,7 @@ def test_every_route_is_in_the_document_and_the_reverse():
 def test_a_method_that_is_not_documented_is_refused_with_those_that_are(instance, path):
     concrete = path.replace("{provider}", "github")
     for name in re.findall(r"/(\w+)/\{id\}", path):
-        concrete = concrete.replace("{id}", {"sessions": "s", "keys": "s"}.get(name, name[0]) + "_" + "A" * 22)
+        concrete = concrete.replace("{id}", {"sessions": "s", "keys": "s", "passkeys": "w"}.get(name, name[0]) + "_" + "A" * 22)
     reply = instance.request("PUT", concrete, json={}, headers=NAVIGATION)
     assert reply.status_code == 405 and reply.json()["error"] == "method-not-allowed"
     assert set(reply.headers["Allow"].split(", ")) == {method.upper() for method in DOCUMENT["paths"][path] if method in METHODS}

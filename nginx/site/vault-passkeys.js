@@ -40,6 +40,7 @@ export function takeNewPasskeys(changed) {
             const { opensVault } = await addPasskey(name);
             say(opensVault ? `“${clean(name)}” signs you in from now on, and opens this vault.`
                 : `“${clean(name)}” signs you in from now on. It cannot open this vault: keep a recovery code for that.`, { focus: true });
+            form.elements.name.value = here();
             await Promise.all([showPasskeys(), changed()]);
         } catch (problem) {
             trouble(problem);
