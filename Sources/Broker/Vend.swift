@@ -30,7 +30,7 @@ extension Broker {
         switch token.kind {
         case .session, .apiKey, .plugin, .cli: break
         case .access: guard door.isForAgents else { throw Refusal.notPermitted(.agentClient) }
-        case .code, .refresh, .device, .invitation, .recovery: throw Refusal.invalidToken
+        case .code, .refresh, .device, .invitation, .recovery, .passkey: throw Refusal.invalidToken
         }
         guard let row, let caller = try store.read({ try $0.open(row, with: token, at: now) }) else {
             throw Refusal.invalidToken

@@ -226,7 +226,7 @@ extension HolderKind {
         case .code: .code
         case .access: .access
         case .refresh: .refresh
-        case .session, .apiKey, .plugin, .cli, .recovery, .device: nil
+        case .session, .apiKey, .plugin, .cli, .recovery, .passkey, .device: nil
         }
     }
 }

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from harness.authenticator import Authenticator
 from harness.canaries import Canaries, Search, files, forms, memory, processes
 from harness.loot import Loot
 from harness.people import Person, Plugin
@@ -90,6 +91,10 @@ class Flows:
         code = person.post("/api/vault/recovery", {}).json()["code"]
         elsewhere = self.watched(Person(self.instance, signed_in=False))
         assert elsewhere.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+        assert elsewhere.post("/api/sign-out").status_code == 204
+        device = Authenticator(self.instance)
+        self.canaries.add_short_secret("what a passkey derived", device.derive(person.post("/api/passkeys/options").json()["prfSalt"]))
+        assert device.register(person).status_code == 201 and device.show(elsewhere).status_code == 200
         assert elsewhere.post("/api/sign-out").status_code == 204
         assert person.delete(f"/api/plugins/{plugin.id}").status_code == 200
         person.delete(f"/api/connections/{person.connections()[-1]['id']}")

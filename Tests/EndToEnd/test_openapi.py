@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import validate
 from schemathesis import GenerationMode
 
+from harness.authenticator import Authenticator
 from harness.contract import DOCUMENT, METHODS, Contract
 from harness.instance import ROOT
 from harness.oauth import Client
@@ -232,6 +233,14 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     session = elsewhere.get("/api/me").json()["sessionId"]
     assert person.delete(f"/api/sessions/{session}").status_code == 204
     held(Person(instance, signed_in=False)).sign_in_as("named by nginx")
+    device, passkeys = Authenticator(instance), held(Person(instance, signed_in=False))
+    assert device.register(person).status_code == 201 and device.show(passkeys).status_code == 200
+    assert passkeys.get("/api/sign-in/methods").json()["passkey"] is True
+    device.counter -= 1
+    assert device.show(passkeys).status_code == 403
+    (listed,) = passkeys.get("/api/passkeys").json()["passkeys"]
+    assert person.delete(f"/api/passkeys/{listed['id']}").status_code == 204
+    assert device.show(passkeys).status_code == 400
     assert person.post("/api/vault/lock").status_code == 204
     assert person.post("/api/vault/stop").status_code == 200
     assert person.post("/api/sign-out", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403

@@ -12,6 +12,7 @@ import os
 import decryptor as d
 import pytest
 
+from harness.authenticator import Authenticator, ask
 from harness.loot import Loot
 from harness.oauth import Client, granted
 from harness.people import Bearer, Person, Plugin
@@ -28,7 +29,7 @@ class Story:
         self.secrets: dict[str, str] = {}
         self._known: set[str] = set()
         self.step("before anything")
-        for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code,
+        for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code, self.shows_a_passkey,
                         self.refreshes_in_background, self.lets_a_client_in, self.keeps_everything):
             chapter()
         self.ends_processes()
@@ -115,6 +116,22 @@ class Story:
         assert cleo.decide(need["authorizationUrl"], "decline").status_code == 200
         assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "declined"
         self.step("declined")
+
+    def shows_a_passkey(self) -> None:
+        iris, elsewhere, device = Person(self.instance, "Iris"), Person(self.instance, signed_in=False), Authenticator(self.instance)
+        elsewhere.sign_in_as("iris elsewhere")
+        assert elsewhere.post("/api/sign-out").status_code == 204
+        assert device.register(iris).status_code == 201
+        self.secrets["output"] = device.derive(iris.post("/api/passkeys/options").json()["prfSalt"])
+        self.connect("passkey: connected", iris, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        assert device.show(elsewhere).json()["vault"] == "existing"
+        self.step("a passkey opened the vault")
+        (listed,) = iris.get("/api/passkeys").json()["passkeys"]
+        assert iris.delete(f"/api/passkeys/{listed['id']}").status_code == 204
+        self.step("the passkey was removed")
+        self.connect("passkey: after", elsewhere, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        ask(Person(self.instance, signed_in=False))
+        self.step("a challenge nobody answered")
 
     def refreshes_in_background(self) -> None:
         dora, plugin = Person(self.instance, "Dora"), Plugin(self.instance)
@@ -224,7 +241,8 @@ def robbed(story, base):
         more = base.another()
         for name in names:
             text = story.secrets[name]
-            more.give_token(text, name) if text.startswith("ts") else more.give_secret(text, name)
+            give = more.give_output if name == "output" else more.give_token if text.startswith("ts") else more.give_secret
+            give(text, name)
         return more.work()
     return add
 
@@ -296,6 +314,11 @@ def test_a_revoked_cookie_opens_its_own_vault_and_nothing_else(story, base, robb
 def test_a_replaced_recovery_code_opens_its_own_vault_and_nothing_else(story, base, robbed):
     found = robbed("code")
     assert found.access_tokens() == base.access_tokens() | story.all_of("code")
+
+
+def test_what_a_removed_passkey_derived_opens_its_own_vault_and_nothing_else(story, base, robbed):
+    """As with a cookie: old copies keep old locks, and the vault's key stayed the same."""
+    assert robbed("output").access_tokens() == base.access_tokens() | story.all_of("passkey")
 
 
 def test_a_withdrawn_plugins_key_opens_what_it_was_approved_for_and_nothing_since(story, base, robbed):

@@ -40,6 +40,8 @@ OPEN_COLUMNS = {
     "slot.client_grant", "oauth_client.metadata", "oauth_client.secret_hash", "client_grant.id", "client_grant.person",
     "client_connection.client_grant", "client_connection.connection", "client_token.id", "client_token.client_grant",
     "client_token.secret_hash", "client_token.salt",
+    "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
+    "challenge.hash", "challenge.slot", "challenge.cookie_hash",
 }
 SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
@@ -157,6 +159,14 @@ class Thief:
         for row in self.loot.rows.get("client_token", []):
             if row["salt"] is not None:
                 self.add(d.derive(token.derived_key(row["salt"], None), "toolshed/v1/client-token.successor"), f"{origin}, successor")
+        return self
+
+    def give_output(self, text: str, origin: str = "given") -> "Thief":
+        """What a passkey derived, as base64url."""
+        output = d.base64url(text)
+        self.add(output, origin)
+        for row in self.loot.rows["slot"]:
+            self.add(d.Token("tsw_", row["id"], output).derived_key(row["salt"], row["vault"]), f"{origin}, derived")
         return self
 
     def give_secret(self, text: str, origin: str = "given") -> "Thief":
