@@ -69,7 +69,8 @@ let package = Package(
         .target(
             name: "Broker",
             dependencies: [
-                "Assertions", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings", "Vault",
+                "Assertions", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings",
+                "Vault",
             ],
             swiftSettings: settings),
 

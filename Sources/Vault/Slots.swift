@@ -131,7 +131,8 @@ extension Rows {
 
     /// The same for a secret that exists already.
     func addSlot(
-        _ token: borrowing Token, name: String, to vault: OpenVault, lifetime: SlotLifetime, client: ClientGrantID? = nil,
+        _ token: borrowing Token, name: String, to vault: OpenVault, lifetime: SlotLifetime,
+        client: ClientGrantID? = nil,
         at now: Instant
     ) throws {
         guard try isCurrent(vault) else { throw VaultError.conflict }

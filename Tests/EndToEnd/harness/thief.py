@@ -166,7 +166,7 @@ class Thief:
         output = d.base64url(text)
         self.add(output, origin)
         for row in self.loot.rows["slot"]:
-            self.add(d.Token("tsw_", row["id"], output).derived_key(row["salt"], row["vault"]), f"{origin}, derived")
+            self.add(d.Token("tsw_", row["id"], output).derived_key(row["salt"], row["made_for"]), f"{origin}, derived")
         return self
 
     def give_secret(self, text: str, origin: str = "given") -> "Thief":
