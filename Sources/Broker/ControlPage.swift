@@ -86,10 +86,11 @@ extension Broker {
     public func pluginSummaries(_ session: OpenSlot) throws -> [PluginSummary] {
         try store.read { rows in
             return try rows.plugins(visibleTo: session.person).map { plugin in
-                let approvals = try rows.approvals(of: plugin.id, person: session.person)
+                let approvals = try rows.approvals(
+                    of: plugin.id, person: session.person, limit: Self.reachShown)
                 return PluginSummary(
                     plugin: plugin,
-                    connections: try approvals.prefix(Self.reachShown).compactMap { approval in
+                    connections: try approvals.compactMap { approval in
                         try rows.connection(approval.connection).map {
                             Reach(
                                 connection: $0.id, provider: $0.provider,

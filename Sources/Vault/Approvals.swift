@@ -32,10 +32,10 @@ extension Rows {
             .map(Approval.init)
     }
 
-    public func approvals(of plugin: PluginID, person: PersonID) throws -> [Approval] {
+    public func approvals(of plugin: PluginID, person: PersonID, limit: Int) throws -> [Approval] {
         try rows(
-            "SELECT connection, plugin, scopes, status FROM approval WHERE plugin = ? AND person = ?",
-            [plugin.blob, person.blob]
+            "SELECT connection, plugin, scopes, status FROM approval WHERE plugin = ? AND person = ? LIMIT ?",
+            [plugin.blob, person.blob, limit]
         ).map(Approval.init)
     }
 
