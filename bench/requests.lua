@@ -1,4 +1,5 @@
--- wrk's requests. Without arguments the plain GET of the address; with a file and a kind, the vends of that file, made
+-- wrk's requests. Without arguments the plain GET of the address; with a file and a kind, the vends of that file (or GETs
+-- of the address by its callers, into which a token is put), made
 -- before the clock starts and sent in an order of their own by each thread.
 local threads = 0
 
@@ -22,7 +23,12 @@ function init(arguments)
       local headers = {
          ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json", ["Host"] = wrk.headers["Host"]
       }
-      prepared[#prepared + 1] = wrk.format("POST", wrk.path, headers, body)
+      if arguments[2] == "inject" then
+         headers["Content-Type"] = nil
+         prepared[#prepared + 1] = wrk.format("GET", wrk.path, headers)
+      else
+         prepared[#prepared + 1] = wrk.format("POST", wrk.path, headers, body)
+      end
    end
    assert(#prepared > 0, "no callers in " .. arguments[1])
    -- Each thread begins elsewhere.
