@@ -13,7 +13,10 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "toolshed",
     products: [
-        .executable(name: "toolshedd", targets: ["toolshedd"])
+        .executable(name: "toolshedd", targets: ["toolshedd"]),
+        // For plugins written in Swift; example-plugin shows how (docs/CLIENTS.md).
+        .library(name: "ToolshedClient", targets: ["ToolshedClient"]),
+        .executable(name: "example-plugin", targets: ["example-plugin"]),
     ],
     dependencies: [
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
@@ -99,6 +102,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: settings),
+
+        .target(name: "ToolshedClient", dependencies: ["CCurl", "Encoding"], swiftSettings: settings),
+        .executableTarget(
+            name: "example-plugin", dependencies: ["ToolshedClient"], path: "clients/examples/swift",
             swiftSettings: settings),
 
         // What only `make bench` needs.

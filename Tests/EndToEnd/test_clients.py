@@ -1,0 +1,239 @@
+"""The three client libraries and their examples, against the running service and against one that behaves badly."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from harness.instance import BINARY, ROOT
+from harness.people import Plugin
+
+CLIENTS = ROOT / "clients"
+EXAMPLES = {
+    "python": [sys.executable, CLIENTS / "examples/issues.py"],
+    "javascript": ["node", CLIENTS / "examples/issues.mjs"],
+    "swift": [BINARY.parent / "example-plugin"],
+}
+
+
+def library():
+    spec = importlib.util.spec_from_file_location("toolshed", CLIENTS / "python/toolshed.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["toolshed"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+toolshed = library()
+
+
+class Example:
+    """A running example, line by line."""
+
+    def __init__(self, language: str, **environment):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TOOLSHED_")}
+        self.process = subprocess.Popen([str(part) for part in EXAMPLES[language]], env=clean | environment, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def line(self) -> str:
+        return self.process.stdout.readline().rstrip("\n")
+
+    def link(self) -> tuple[str, str]:
+        opened, code = self.line(), self.line()
+        assert opened.startswith("Open https://") and code.startswith("and compare the code: "), (opened, code)
+        return opened[5:], code[-4:]
+
+    def end(self) -> tuple[int, str]:
+        rest = self.process.communicate(timeout=60)[0]
+        return self.process.returncode, rest
+
+
+@pytest.fixture
+def environment(instance, double, person, plugin, tmp_path):
+    key = tmp_path / "key"
+    key.write_text(plugin.key + "\n")
+    return {"TOOLSHED_URL": instance.origin, "TOOLSHED_KEY_FILE": str(key), "TOOLSHED_CA_FILE": instance.ca,
+            "TOOLSHED_USER": person.user_id}
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_an_example_shows_a_link_and_has_the_token_after_the_click(language, environment, person):
+    example = Example(language, **environment)
+    link, code = example.link()
+    assert person.asked(link).json()["matchCode"] == code
+    person.connect(link)
+    assert example.end() == (0, "Got a token for octo, good for: repo\n")
+    # From now on nobody has to click.
+    assert Example(language, **environment).end() == (0, "Got a token for octo, good for: repo\n")
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_an_example_takes_no_for_an_answer(language, environment, person):
+    example = Example(language, **environment)
+    link, _ = example.link()
+    person.decide(link, "decline")
+    assert example.end() == (1, "You said no; nothing was done.\n")
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_a_server_with_another_authority_is_not_talked_to(language, environment, plugin):
+    del environment["TOOLSHED_CA_FILE"]
+    status, said = Example(language, **environment).end()
+    assert status != 0 and "untrusted-certificate" in said and plugin.key not in said
+
+
+# What the Python library says; the others' calls are the same
+
+
+def test_what_an_error_says(instance, double, person, plugin):
+    client = toolshed.Toolshed(instance.origin, plugin.key, ca_file=instance.ca)
+    ctx = client.person(person.user_id)
+    with pytest.raises(toolshed.AuthorizationRequired) as needed:
+        ctx.auth.get_token("github", scopes=["repo"], reason="List your open issues", tool="issues.list")
+    need = needed.value
+    assert need.reason == "not-connected" and need.missing_scopes == ("repo",) and need.request_id.startswith("r_")
+    with pytest.raises(toolshed.RequestEnded) as late:
+        need.when_authorized(timeout=0.1)
+    assert late.value.error == "timeout"
+    need.cancel()
+    with pytest.raises(toolshed.RequestEnded) as ended:
+        need.when_authorized()
+    assert ended.value.error == "expired"
+    with pytest.raises(toolshed.ToolshedError) as unknown:
+        ctx.auth.get_token("nowhere")
+    assert (unknown.value.status, unknown.value.error) == (404, "unknown-provider")
+    with pytest.raises(toolshed.ToolshedError) as wrong:
+        toolshed.Toolshed(instance.origin, "tsp_nonsense", ca_file=instance.ca).person(person.user_id).auth.get_token("github")
+    assert wrong.value.error == "invalid-token"
+    person.connect({"owner": "toolshed", "bridge": "github", "scope": "repo"})
+    key = person.api_key()
+    own = toolshed.Toolshed(instance.origin, key.key, ca_file=instance.ca).person()
+    token = own.auth.get_token("github", min_ttl=0)
+    assert token.account == "octo" and token.access_token not in repr(token) and token.scopes == ("repo",)
+
+
+def test_a_second_ask_after_a_no_is_declined_at_once(instance, double, person, plugin):
+    ctx = toolshed.Toolshed(instance.origin, plugin.key, ca_file=instance.ca).person(person.user_id)
+    with pytest.raises(toolshed.AuthorizationRequired) as needed:
+        ctx.auth.get_token("github", scopes=["repo"])
+    person.decide(needed.value.url, "decline")
+    with pytest.raises(toolshed.Declined) as declined:
+        ctx.auth.get_token("github", scopes=["repo"])
+    assert declined.value.until
+
+
+# A server that behaves badly
+
+
+class Odd(ThreadingHTTPServer):
+    """Answers by a script: for each path a list of (status, headers, body)."""
+
+    def __init__(self):
+        self.script: dict[str, list] = {}
+        self.seen: list[tuple[float, str, str]] = []
+        odd = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                odd.seen.append((time.monotonic(), self.command, self.path))
+                answers = odd.script.get(self.path) or [(404, {}, {"error": "not-found"})]
+                status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.origin = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def need(self, status_url: str) -> dict:
+        return {"error": "authorization-required", "reason": "not-connected", "authorizationUrl": "https://toolshed.example/connect",
+                "requestId": "r_1", "statusUrl": status_url, "expiresIn": 60, "interval": 1, "matchCode": "ABCD",
+                "missingScopes": ["repo"], "grantedScopes": []}
+
+
+@pytest.fixture
+def odd():
+    server = Odd()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+TOKEN = {"accessToken": "secret", "tokenType": "Bearer", "scopes": ["repo"], "provider": "demo",
+         "connection": {"id": "c_1", "account": "octo"}, "refreshed": False}
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_waiting_keeps_to_the_pace_that_the_server_sets(language, odd):
+    odd.script = {
+        "/api/tokens/vend": [(503, {"Retry-After": "1"}, {"error": "unavailable"}), (403, {}, odd.need(f"{odd.origin}/s")), (200, {}, TOKEN)],
+        "/s": [(200, {}, {"status": "pending", "interval": 1}), (429, {"Retry-After": "3"}, {"error": "rate-limited", "interval": 3}),
+               (200, {}, {"status": "completed", "interval": 3})],
+    }
+    status, said = Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY="tsp_x", TOOLSHED_USER="u_1").end()
+    assert status == 0 and said.endswith("Got a token for octo, good for: repo\n") and "secret" not in said
+    times = [at for at, _, path in odd.seen if path == "/s"]
+    assert len(times) == 3 and times[2] - times[1] >= 2.9
+    assert times[1] - times[0] >= 0.9
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+@pytest.mark.parametrize("answer", [
+    (302, {"Location": "http://127.0.0.1:1/elsewhere"}, b""), (200, {}, b"<html>"), (200, {}, []), (500, {}, b"\xff" * 100)])
+def test_an_answer_that_is_none_is_an_error_and_nothing_more(language, odd, answer):
+    odd.script = {"/api/tokens/vend": [answer]}
+    status, said = Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY="tsp_x", TOOLSHED_USER="u_1").end()
+    assert status != 0 and "Got a token" not in said and "tsp_x" not in said
+    assert [path for _, _, path in odd.seen] == ["/api/tokens/vend"]
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_the_key_is_not_sent_to_an_address_that_is_not_the_servers(language, odd):
+    other = Odd()
+    odd.script = {"/api/tokens/vend": [(403, {}, odd.need(f"{other.origin}/s"))]}
+    status, said = Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY="tsp_x", TOOLSHED_USER="u_1").end()
+    other.shutdown()
+    other.server_close()
+    assert status != 0 and "unexpected-address" in said and other.seen == []
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+@pytest.mark.parametrize("url", ["http://toolshed.example", "ftp://localhost", "toolshed.example", ""])
+def test_only_https_is_talked_to(language, url):
+    status, said = Example(language, TOOLSHED_URL=url, TOOLSHED_KEY="tsp_x", TOOLSHED_USER="u_1").end()
+    assert status != 0 and "TOOLSHED_URL" in said
+
+
+# JavaScript's types
+
+
+def test_the_types_hold():
+    for folder in ("javascript", "examples"):
+        done = subprocess.run(["tsc", "-p", CLIENTS / folder], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_wrong_use_of_the_types_is_found(tmp_path):
+    (tmp_path / "use.ts").write_text(
+        f'import {{ Toolshed }} from "{CLIENTS}/javascript/toolshed";\nconst wrong: number = new Toolshed().person("u").auth;\n'
+        'new Toolshed().person("u").auth.getToken("github", { scope: "repo" });\n')
+    done = subprocess.run(["tsc", "--noEmit", "--strict", "--target", "ES2022", "--moduleResolution", "node",
+                           tmp_path / "use.ts"], capture_output=True, text=True)
+    assert "use.ts(2," in done.stdout and "use.ts(3," in done.stdout
