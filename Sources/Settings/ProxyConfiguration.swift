@@ -8,6 +8,58 @@ public struct ProxyFile: Sendable {
     public let text: String
 }
 
+/// A host name for injection alone: nothing that a provider answers then shares a name with our pages.
+public struct ProxyHost: Sendable {
+    let name: String
+    let certificate: String
+    let key: String
+    /// Where the documents of errors are.
+    let root: String
+
+    /// nil: something that a configuration file could not hold as it is.
+    public init?(name: String, certificate: String, key: String, root: String) {
+        let isName = !name.isEmpty && name.utf8.allSatisfy { Self.isPlain($0) && $0 != UInt8(ascii: "/") }
+        guard isName, [certificate, key, root].allSatisfy({ $0.hasPrefix("/") && $0.utf8.allSatisfy(Self.isPlain) })
+        else { return nil }
+        (self.name, self.certificate, self.key, self.root) = (name, certificate, key, root)
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: "-._/+@".utf8.contains(byte)
+        }
+    }
+
+    /// A server of its own around the files of the providers; it goes into the http context.
+    public func server(_ files: [ProxyFile]) -> String {
+        let head = """
+            # Written by toolshedd nginx: /proxy on a host of its own, and nothing else there.
+            server {
+                listen 443 ssl http2;
+                listen [::]:443 ssl http2;
+                server_name \(name);
+                ssl_certificate "\(certificate)";
+                ssl_certificate_key "\(key)";
+                root "\(root)";
+                include toolshed/tls.conf;
+                include toolshed/headers.conf;
+                include toolshed/limits.conf;
+                include toolshed/logs.conf;
+                include toolshed/errors.conf;
+                if ($host != $server_name) { return 421; }
+                location ^~ /proxy/ { include toolshed/no-proxy.conf; }
+                location = /internal/authorize { include toolshed/authorize.conf; }
+                location = /internal/problem { include toolshed/authorize.conf; }
+                location / { return 404; }
+
+            """
+        return head + files.map(\.text).joined() + "}\n"
+    }
+}
+
 extension Settings {
     /// A file for each provider that is set up and whose API has one fixed address, by name.
     public func proxyFiles(resolvers: [String]) -> [ProxyFile] {

@@ -20,10 +20,34 @@ struct NginxCommand: ParsableCommand {
     @Option(help: "A name server for nginx; may be repeated. Otherwise those of /etc/resolv.conf.")
     var resolver: [String] = []
 
+    @Option(help: "Print a server for this host name alone, instead of files for the one with the pages.")
+    var host: String?
+
+    @Option(help: "The certificate of --host.")
+    var certificate: String?
+
+    @Option(help: "The key of --certificate.")
+    var certificateKey: String?
+
+    @Option(help: "Where the site's pages are installed, for --host.")
+    var root = "/usr/share/toolshed/site"
+
     @Flag(help: "Print JSON.")
     var json = false
 
+    private var ownHost: ProxyHost? {
+        host.flatMap { ProxyHost(name: $0, certificate: certificate ?? "", key: certificateKey ?? "", root: root) }
+    }
+
     func validate() throws {
+        if host != nil {
+            guard ownHost != nil else {
+                throw ValidationError("--host takes a name, with the paths --certificate and --certificate-key.")
+            }
+            guard folder == nil, !json else {
+                throw ValidationError("--host prints one server: no --folder, no --json.")
+            }
+        }
         for address in resolver where nameServers(of: "nameserver \(address)").isEmpty {
             throw ValidationError("--resolver is '\(address)'; expected an IP address.")
         }
@@ -41,7 +65,9 @@ struct NginxCommand: ParsableCommand {
         for left in settings.withoutProxy(resolvers: resolvers) {
             FileHandle.standardError.write(Data("toolshedd: \(left.provider): no /proxy, \(left.reason)\n".utf8))
         }
-        if json {
+        if let ownHost {
+            print(ownHost.server(files), terminator: "")
+        } else if json {
             print(Self.document(files, folder: folder))
         } else if folder == nil {
             for file in files { print("# ---- \(file.name)\n\(file.text)", terminator: "") }

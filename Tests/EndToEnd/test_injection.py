@@ -3,18 +3,23 @@
 import base64
 import hashlib
 import json
+import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+import requests
 
 from harness.answers import assert_problem
 from harness.flow import at_once
-from harness.instance import Instance
+from harness.instance import ROOT, Instance, free_port
 from harness.people import NAVIGATION, Bearer, Person, Plugin
 from harness.upstream import Upstream, raw
+from harness.waiting import until
 
 SANDBOX = "sandbox; default-src 'none'"
 
@@ -192,7 +197,6 @@ def test_a_call_is_on_record_with_what_was_called(place):
     def recorded():
         lines = place.person.get("/api/activity?limit=5").json()["activity"]
         return [line for line in lines if line["event"] == "vended" and line.get("tool") == "GET /items" and line["reason"] == "To see"]
-    from harness.waiting import until
     until(recorded, "the record of the call")
 
 
@@ -495,6 +499,46 @@ def test_toolshedd_nginx_prints_what_is_in_use(place):
     assert "secret" not in printed
     refused = place.instance.toolshedd("nginx", "--resolver", "evil; }", ok=False)
     assert refused.returncode != 0 and "IP address" in refused.stderr
+
+
+def test_injection_may_have_a_host_of_its_own(fresh):
+    upstream, instance = Upstream(), fresh()
+    instance.provide("upstream", upstream.provider(instance.double.port))
+    instance.start()
+    folder, port = instance.dir / "etc/nginx", free_port()
+    server = instance.toolshedd("nginx", "--host", "api.localhost", "--certificate", str(instance.dir / "etc/tls/cert.pem"),
+                                "--certificate-key", str(instance.dir / "etc/tls/key.pem"), "--root", str(ROOT / "nginx/site")).stdout
+    server = server.replace("listen 443", f"listen 127.0.0.1:{port}").replace("    listen [::]:443 ssl http2;\n", "")
+    (folder / "proxy-host.conf").write_text(server)
+    main = folder / "nginx.conf"
+    main.write_text(main.read_text().replace("include toolshed.conf;", "include toolshed.conf; include proxy-host.conf;"))
+    for file in (folder / "toolshed/proxy.d").iterdir():
+        file.unlink()
+    nginx = [shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin"), "-e", str(instance.dir / "log/nginx.log"), "-p", f"{folder}/", "-c", str(main)]
+    subprocess.run([*nginx, "-t"], check=True, capture_output=True)
+    subprocess.run([*nginx, "-s", "reload"], check=True, capture_output=True)
+    person = Person(instance)
+    person.connect({"owner": "toolshed", "bridge": "upstream", "scope": "read"})
+    headers = {"Authorization": f"Bearer {person.api_key().key}"}
+
+    def at_own_host(path, name="api.localhost"):
+        # The certificate is the other name's.
+        try:
+            return requests.get(f"https://127.0.0.1:{port}{path}", headers=headers | {"Host": name}, verify=instance.ca, timeout=20)
+        except requests.ConnectionError:
+            return None
+
+    until(lambda: at_own_host("/proxy/upstream/items"), "nginx to listen there")
+    reply = at_own_host("/proxy/upstream/items")
+    assert reply.status_code == 200 and reply.headers["Content-Security-Policy"] == SANDBOX
+    assert_problem_at_proxy(at_own_host("/proxy/nowhere/x"), 404, "unknown-provider")
+    for path in ("/", "/vault", "/api/me", "/mcp", "/internal/authorize/upstream"):
+        assert at_own_host(path).status_code == 404, path
+    assert at_own_host("/proxy/upstream/items", "localhost").status_code == 421
+    assert_problem_at_proxy(instance.get("/proxy/upstream/items", headers=headers), 404, "not-found")
+    for wrong in (["--host", "a;b"], ["--host", "a.example"], ["--host", "a.example", "--certificate", "/x y", "--certificate-key", "/k"]):
+        assert instance.toolshedd("nginx", *wrong, ok=False).returncode != 0
+    upstream.close()
 
 
 def assert_problem_at_proxy(reply, status: int, error: str) -> dict:

@@ -10,6 +10,7 @@ from harness.instance import Instance
 from harness.oauth import Client
 from harness.people import Bearer, Person, Plugin
 from harness.upstream import Upstream, raw, reply as answer
+from harness.waiting import until
 
 VERSIONS = ["2025-06-18", "2025-11-25", "2026-07-28"]
 URLS = {"elicitation": {"form": {}, "url": {}}}
@@ -509,7 +510,6 @@ def test_a_call_is_on_record_as_the_clients(place):
     person = place.person()
     client = place.client(person)
     Agent(place.instance, client.tokens["access_token"]).done("call_api", provider="upstream", method="GET", path="/items", reason="For the record")
-    from harness.waiting import until
 
     def recorded():
         lines = person.get("/api/activity?limit=20").json()["activity"]
