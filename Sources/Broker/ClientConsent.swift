@@ -32,7 +32,11 @@ public struct ClientConsent: Sendable {
     public var isLoopbackOnly: Bool { client.redirectURIs.allSatisfy { $0.kind == .loopback } }
 
     public func lines() -> [(scope: String, text: String)] {
-        scopes.names.map { ($0, ClientScope(rawValue: $0)?.words ?? $0) }
+        Self.lines(scopes, isCommandLine: client.id == Broker.commandLineClient)
+    }
+
+    static func lines(_ scopes: ScopeSet, isCommandLine: Bool) -> [(scope: String, text: String)] {
+        scopes.names.map { ($0, ClientScope(rawValue: $0)?.words(isCommandLine: isCommandLine) ?? $0) }
     }
 
     /// Binds a decision to what was shown, under a key of the session.
@@ -154,16 +158,21 @@ extension Broker {
     ) throws -> ClientConsent {
         let isCommandLine = client.id == Self.commandLineClient
         return try store.read { rows in
-            let connections = try rows.connections(of: session.person).filter { $0.vault == session.vault.id }
-            return ClientConsent(
+            ClientConsent(
                 client: client, redirect: redirect, signedInAs: try rows.person(session.person)?.name ?? "",
                 scopes: isCommandLine ? ClientScope.all : ClientScope.granted(of: query.scopes),
                 resource: settings.resource(of: client),
-                connections: try connections.map { connection in
-                    ClientConsent.Connection(
-                        provider: catalogue[connection.provider]?.name ?? connection.provider.json,
-                        account: try account(of: connection, session: session, rows), scopes: connection.scopes)
-                }, isFirst: try !rows.hasGrant(client: client.id, of: session.person))
+                connections: try openConnections(session, rows),
+                isFirst: try !rows.hasGrant(client: client.id, of: session.person))
+        }
+    }
+
+    /// What whoever is let in could use at once.
+    func openConnections(_ session: OpenSlot, _ rows: Rows) throws -> [ClientConsent.Connection] {
+        try rows.connections(of: session.person).filter { $0.vault == session.vault.id }.map { connection in
+            ClientConsent.Connection(
+                provider: catalogue[connection.provider]?.name ?? connection.provider.json,
+                account: try account(of: connection, session: session, rows), scopes: connection.scopes)
         }
     }
 

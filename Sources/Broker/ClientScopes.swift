@@ -8,8 +8,10 @@ enum ClientScope: String, CaseIterable {
     case use = "vault:use"
     case manage = "vault:manage"
 
-    var words: String {
+    /// An agent never sees a provider's token; a command line is handed it.
+    func words(isCommandLine: Bool) -> String {
         switch self {
+        case .use where isCommandLine: "Get the tokens of your connections, and do with them whatever they allow"
         case .use: "Use your connections through this server, without ever seeing the keys to them"
         case .manage: "See what is connected and used, and take it back"
         }

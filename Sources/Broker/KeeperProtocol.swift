@@ -13,7 +13,10 @@ import Vault
 ///     count    …                                        class 0 ‖ number
 ///     answer   version 1 ‖ 0x80 ‖ serial 8 ‖ class 1 ‖ number 8
 ///
-/// No answer carries a key or a token: after a refresh the worker reads the row with its caller's key.
+/// No answer carries a key or a token: after a refresh the worker reads the row with its caller's key. One key goes the
+/// other way, unasked, when a worker is attached: that of codes and other things that live for minutes.
+///
+///     minute   version 1 ‖ 0x81 ‖ key 32
 public enum KeeperRequest: Sendable {
     /// The keeper may keep this connection fresh for a while.
     case hold(ConnectionID, generation: Int64, seconds: UInt32, key: ConnectionKey)
@@ -53,6 +56,29 @@ public enum KeeperProtocol {
         case refresh, forget, count
     }
     static let answerVerb: UInt8 = 0x80
+    static let minuteVerb: UInt8 = 0x81
+    /// The longest datagram to a worker.
+    public static let maximumAnswer = 34
+
+    /// What the keeper says when a worker is attached; nil: it has no key.
+    public static func withMinute<R>(_ key: MinuteKey, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R? {
+        try key.withUnsafeBytes { bytes in
+            try withUnsafeTemporaryAllocation(byteCount: maximumAnswer, alignment: 8) { buffer in
+                defer { wipe(buffer) }
+                var writer = FixedWriter(buffer)
+                writer.put(version)
+                writer.put(minuteVerb)
+                writer.put(bytes)
+                return try body(UnsafeRawBufferPointer(buffer))
+            }
+        }
+    }
+
+    /// The key, if this is what it says.
+    public static func minute(in datagram: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        guard datagram.count == maximumAnswer, datagram[0] == version, datagram[1] == minuteVerb else { return nil }
+        return UnsafeRawBufferPointer(rebasing: datagram[2...])
+    }
 }
 
 extension KeeperRequest {

@@ -110,7 +110,7 @@ extension Broker {
     }
 
     /// What is wrong with the `resource` of a token request, if anything.
-    private func resources(of form: TokenForm, _ client: OAuthClient) throws -> OAuthError? {
+    func resources(of form: TokenForm, _ client: OAuthClient) throws -> OAuthError? {
         let asked = form.all("resource")
         let parsed = asked.compactMap { ResourceIndicator(parsing: $0) }
         guard parsed.count == asked.count else {

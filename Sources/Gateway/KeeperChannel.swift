@@ -1,5 +1,6 @@
 import Broker
 import Encoding
+import Envelope
 import Glibc
 import ProviderHTTP
 import Secrets
@@ -49,6 +50,8 @@ public final class KeeperChannel: Sendable {
     private let held = (0..<16).map { _ in Held() }
     private let http: ProviderHTTP
     private let warmSeconds: UInt32
+    /// The keeper's key of what lives for minutes, as it last said it.
+    public let minute = MinuteKey()
 
     /// - Parameter warmSeconds: how long the keeper may hold a key after a vend.
     public init(http: ProviderHTTP, warmSeconds: Int) {
@@ -152,7 +155,8 @@ public final class KeeperChannel: Sendable {
     }
 
     private func read(_ descriptor: Int32) {
-        withUnsafeTemporaryAllocation(byteCount: KeeperProtocol.answerSize, alignment: 8) { buffer in
+        withUnsafeTemporaryAllocation(byteCount: KeeperProtocol.maximumAnswer, alignment: 8) { buffer in
+            defer { wipe(buffer) }
             for _ in 0..<64 {
                 let count = recv(
                     descriptor, buffer.baseAddress, buffer.count,
@@ -160,6 +164,12 @@ public final class KeeperChannel: Sendable {
                 if count < 0, errno == EINTR { continue }
                 if count < 0, errno == EAGAIN || errno == EWOULDBLOCK { return }
                 guard count > 0 else { return detach(descriptor) }
+                if count <= buffer.count,
+                    let key = KeeperProtocol.minute(in: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                {
+                    try? minute.replace(with: key)
+                    continue
+                }
                 guard count <= buffer.count,
                     let message = try? KeeperAnswer.decode(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 else { continue }

@@ -19,6 +19,7 @@ extension Gateway {
         case "authorization_code":
             return .done(.tokens(try broker.redeemCode(form, client: client, at: now), at: now))
         case "refresh_token": return .done(.tokens(try broker.refresh(form, client: client, at: now), at: now))
+        case Broker.deviceGrant: return .done(.tokens(try broker.redeemDevice(form, client: client, at: now), at: now))
         default: throw OAuthError(.unsupportedGrantType, "this grant_type is not supported")
         }
     }
@@ -76,6 +77,25 @@ extension Gateway {
                         $0.member("client_secret_expires_at", Int64(0))
                     }
                     made.metadata.write(to: &$0)
+                }
+            })
+    }
+
+    func beginDevice(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let form = try tokenForm(exchange)
+        let client = try broker.authenticate(credentials(exchange, form), at: now)
+        let made = try broker.beginDevice(
+            form, client: client, from: exchange.parameter("REMOTE_ADDR") ?? "", at: now)
+        return .done(
+            .json(secret: true) { writer in
+                writer.object {
+                    $0.key("device_code")
+                    made.code.write(to: &$0)
+                    $0.member("user_code", UserCode.shown(made.userCode))
+                    // No address that holds the code: it is typed, by whoever began this (docs/OAUTH.md).
+                    $0.member("verification_uri", settings.origin + "/device")
+                    $0.member("expires_in", Rows.deviceLifetime)
+                    $0.member("interval", Int64(5))
                 }
             })
     }

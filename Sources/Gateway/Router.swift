@@ -52,6 +52,11 @@ extension Gateway {
             return try only(
                 exchange, "GET, POST",
                 [.get: { try self.clientConsent($0, now) }, .post: { try self.decideClient($0, now) }])
+        case "/api/device":
+            return try only(exchange, "POST", [.post: { try self.deviceConsent($0, now) }])
+        case "/api/device/decision":
+            return try only(exchange, "POST", [.post: { try self.decideDevice($0, now) }])
+        case "/device_authorization": return try only(exchange, "POST", [.post: { try self.beginDevice($0, now) }])
         case "/register": return try only(exchange, "POST", [.post: { try self.registerClient($0, now) }])
         case "/token": return try only(exchange, "POST", [.post: { try self.token($0, now) }])
         case "/revoke": return try only(exchange, "POST", [.post: { try self.revokeToken($0, now) }])

@@ -18,7 +18,7 @@ public final class Worker: Sendable {
 
     public init(
         settings: Settings, keys: WorkerKeys, listener: Int32, peers: [uid_t], limits: Limits, http: ProviderHTTP,
-        keeper: KeeperPort, refresh: @escaping Gateway.Network.Refresh, log: Logger,
+        keeper: KeeperPort, minute: MinuteKey, refresh: @escaping Gateway.Network.Refresh, log: Logger,
         checkpoint: @escaping @Sendable (String) -> Void
     ) throws {
         self.http = http
@@ -29,7 +29,7 @@ public final class Worker: Sendable {
         self.audit = audit
         let refusals = RefusalLog(at: .now()) { log.notice("\($0)") }
         let discovered = Discovered()
-        let storeKeys = StoreKeys(keys)
+        let storeKeys = StoreKeys(keys, minute: minute)
         let network = Gateway.Network(
             send: { call, completion in
                 http.send(call, deadlineMilliseconds: Self.networkMilliseconds, completion: completion)

@@ -38,6 +38,8 @@ public final class Keeper: Sendable {
     let audit: AuditLog
     let log: Logger
     private let lock: KeeperLock
+    /// Made at each start and stored nowhere.
+    private let minute = MinuteKey()
     private let settings: Mutex<Settings>
     private let discovered = Mutex<[ProviderID: Provider]>([:])
     private let engine: Handed<RefreshEngine>
@@ -67,6 +69,7 @@ public final class Keeper: Sendable {
                 store: try Store(path: path, writer: writer, keys: storeKeys, random: .system),
                 auditFolder: settings.auditFolder, auditKeepDays: settings.audit.keepDays, said: checkpoint,
                 failed: { Self.storeFailed($0, log) }))
+        try minute.makeNew(.system)
         audit = try AuditLog(
             folder: settings.auditFolder, options: settings.audit.options, at: .now(), say: checkpoint)
         http = try ProviderHTTP(caFile: settings.caFile)
@@ -78,7 +81,12 @@ public final class Keeper: Sendable {
     }
 
     /// A worker's channel, from the supervisor. Takes ownership; any thread.
-    public func attach(_ descriptor: Int32) { channels.attach(descriptor) }
+    public func attach(_ descriptor: Int32) {
+        KeeperProtocol.withMinute(minute) {
+            _ = send(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        }
+        channels.attach(descriptor)
+    }
 
     /// Takes up changed configuration, without a pause. Any thread.
     public func reload(_ new: Settings) {

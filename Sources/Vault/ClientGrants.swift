@@ -127,6 +127,8 @@ extension Rows {
         swept += try changed(
             "UPDATE client_token SET successor = NULL WHERE successor IS NOT NULL AND ended_at_ms <= ?",
             [now.milliseconds - Self.graceMilliseconds])
+        swept += try changed("DELETE FROM device_request WHERE expires_at_ms <= ?", [now.milliseconds])
+        swept += try changed("DELETE FROM device_try WHERE at_ms <= ?", [now.milliseconds - 600_000])
         swept += try changed(
             """
             DELETE FROM client_grant WHERE expires_at_ms <= ?1 OR (created_at_ms <= ?2

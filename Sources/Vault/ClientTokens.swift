@@ -171,7 +171,8 @@ extension Rows {
         let salt = row.bytes("salt")
         let key = try successorKey(token, salt: salt)
         let sealed = try Self.packed(issued) { try AEAD.seal($0, under: key, Purpose.successor(old.id), random) }
-        let box = try outerSeal(sealed, "client_token", old.id.bytes, "successor")
+        let minute = try keys.minute.seal(sealed, Purpose.minute("client_token", old.id, "successor"), random)
+        let box = try outerSeal(minute, "client_token", old.id.bytes, "successor")
         let ended = try changed(
             """
             UPDATE client_token SET ended_at_ms = ?, salt = ?, successor = ?
@@ -186,7 +187,8 @@ extension Rows {
         guard let ended = old.endedAt, now.milliseconds - ended.milliseconds < Self.graceMilliseconds,
             let box = old.successor, let salt = old.salt
         else { return nil }
-        let inner = try outerOpen(box, "client_token", old.id.bytes, "successor")
+        let minute = try outerOpen(box, "client_token", old.id.bytes, "successor")
+        let inner = try keys.minute.open(minute, Purpose.minute("client_token", old.id, "successor"))
         let opened = try AEAD.open(inner, under: try successorKey(token, salt: salt), Purpose.successor(old.id))
         return try opened.withUnsafeBytes { try unpacked($0, at: now) }
     }

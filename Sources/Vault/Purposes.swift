@@ -127,6 +127,20 @@ enum Purpose {
         return data
     }
 
+    static func minute(_ table: StaticString, _ row: SlotID, _ column: StaticString) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/minute")
+        data.add("\(table)")
+        data.add(row)
+        data.add("\(column)")
+        return data
+    }
+
+    static func userCode(_ code: String) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/user-code")
+        data.add(code)
+        return data
+    }
+
     static func successor(_ token: SlotID) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/client-token.successor")
         data.add(token)

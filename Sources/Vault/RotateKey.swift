@@ -57,7 +57,7 @@ public struct KeyRotation {
             Layer(table: "approval", column: "connection_key"),
             Layer(table: "link", column: "vault_key"),
             Layer(table: "request", column: "claim", id: "id_hash"),
-            Layer(table: "client_token", column: "successor"),
+            Layer(table: "client_token", column: "successor"), Layer(table: "device_request", column: "private_key"),
         ]
     }
 }

@@ -57,5 +57,34 @@ extension Schema {
         ) STRICT;
         CREATE INDEX client_token_grant ON client_token (client_grant);
         CREATE INDEX client_token_expiry ON client_token (expires_at_ms);
+
+        -- A program without a browser that waits for somebody to type its code (RFC 8628). Its pair is made when it asks,
+        -- so that whoever approves can give it the vault's key without ever seeing the device code.
+        CREATE TABLE device_request (
+            id BLOB PRIMARY KEY,                -- of the device code; of its slot, once it is approved
+            secret_hash BLOB NOT NULL,
+            user_code_tag BLOB NOT NULL UNIQUE, -- under a key from ENCRYPTION_KEY: eight letters could be guessed
+            client TEXT NOT NULL,
+            address TEXT NOT NULL,
+            salt BLOB NOT NULL,
+            public_key BLOB NOT NULL,
+            public_tag BLOB NOT NULL,
+            private_key BLOB NOT NULL,          -- outer ‖ minute ‖ wrapped under the derived key
+            status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'denied')),
+            client_grant BLOB REFERENCES client_grant (id) ON DELETE SET NULL,
+            interval_s INTEGER NOT NULL DEFAULT 5,
+            polled_at_ms INTEGER,
+            created_at_ms INTEGER NOT NULL,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX device_request_expiry ON device_request (expires_at_ms);
+
+        -- User codes that nobody had: by whom, from where, when.
+        CREATE TABLE device_try (
+            slot BLOB NOT NULL REFERENCES slot (id) ON DELETE CASCADE,
+            address TEXT NOT NULL,
+            at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX device_try_at ON device_try (at_ms);
         """
 }

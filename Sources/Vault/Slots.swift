@@ -47,6 +47,11 @@ public enum HolderKind: String, Sendable {
     }
 }
 
+extension HolderKind {
+    /// Wrapped once more under the keeper's key of the minute.
+    var livesForMinutes: Bool { self == .code || self == .device }
+}
+
 /// A vault whose key is at hand for one request. The key is wiped when the last reference goes.
 public final class OpenVault: Sendable {
     public let id: VaultID
@@ -141,10 +146,9 @@ extension Rows {
         let derived = try token.derivedKey(salt: salt, vault: vault.id)
         let pair = try PrivateKey(random: random)
         let id = token.id
-        let vaultKey = try outerSeal(
-            AEAD.wrap(
-                vault.key, under: derived, Purpose.slotVaultKey(id, vault: vault.id, version: vault.version), random),
-            "slot", id.bytes, "vault_key")
+        let wrapped = try AEAD.wrap(
+            vault.key, under: derived, Purpose.slotVaultKey(id, vault: vault.id, version: vault.version), random)
+        let vaultKey = try outerSeal(minuteSeal(wrapped, kind, id, "vault_key"), "slot", id.bytes, "vault_key")
         try insertSlot(
             id, kind, name: name, person: vault.person, vault: vault.id, plugin: nil, salt: salt, pair: pair,
             derived: derived, vaultKey: vaultKey, vaultTag: try vault.tag(of: id, pair.publicKey), lifetime: lifetime,
@@ -156,8 +160,8 @@ extension Rows {
         salt: [UInt8], pair: borrowing PrivateKey, derived: borrowing Key<DerivedRole>, vaultKey: [UInt8]?,
         vaultTag: [UInt8]?, lifetime: SlotLifetime, client: ClientGrantID? = nil, at now: Instant
     ) throws {
-        let privateKey = try outerSeal(
-            pair.wrap(under: derived, Purpose.slotPrivate(id, kind: kind), random), "slot", id.bytes, "private_key")
+        let wrapped = try pair.wrap(under: derived, Purpose.slotPrivate(id, kind: kind), random)
+        let privateKey = try outerSeal(minuteSeal(wrapped, kind, id, "private_key"), "slot", id.bytes, "private_key")
         let tag = keys.tags.tag(Purpose.publicKey(of: "slot", id.bytes, try pair.publicKey))
         _ = try changed(
             """
@@ -194,7 +198,7 @@ extension Rows {
         let vault: VaultID = try row.id("vault")
         let kind: HolderKind = try row.state("kind")
         do {
-            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.id("made_for"))
+            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.optionalID("made_for"))
             let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
             let client: ClientGrantID? = kind == .cli ? nil : row.optionalID("client_grant")
             // Tokens of a client come and go; what it asked under one of them is its own under the next.
@@ -222,9 +226,11 @@ extension Rows {
         let purpose = Purpose.slotVaultKey(slot, vault: vault, version: row["key_version"])
         let inner = try outerOpen(row.bytes("vault_key"), "slot", slot.bytes, "vault_key")
         if row.text("vault_key_form") == "wrapped" {
-            return try AEAD.unwrap(inner, as: VaultRole.self, under: derived, purpose)
+            let wrapped = try minuteOpen(inner, kind, slot, "vault_key")
+            return try AEAD.unwrap(wrapped, as: VaultRole.self, under: derived, purpose)
         }
-        let wrapped = try outerOpen(row.bytes("private_key"), "slot", slot.bytes, "private_key")
+        let wrapped = try minuteOpen(
+            outerOpen(row.bytes("private_key"), "slot", slot.bytes, "private_key"), kind, slot, "private_key")
         let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(slot, kind: kind))
         return try HPKE.openKey(inner, as: VaultRole.self, with: pair, info: purpose, purpose)
     }
@@ -262,6 +268,22 @@ extension Rows {
 
     public func hasRecoveryCode(_ vault: VaultID) throws -> Bool {
         try row("SELECT 1 FROM slot WHERE vault = ? AND kind = 'recovery' LIMIT 1", [vault.blob]) != nil
+    }
+
+    // The layer of the minute, for holders that live no longer.
+
+    func minuteSeal(
+        _ inner: [UInt8], _ kind: HolderKind, _ slot: SlotID, _ column: StaticString
+    ) throws -> [UInt8] {
+        guard kind.livesForMinutes else { return inner }
+        return try keys.minute.seal(inner, Purpose.minute("slot", slot, column), random)
+    }
+
+    private func minuteOpen(
+        _ box: [UInt8], _ kind: HolderKind, _ slot: SlotID, _ column: StaticString
+    ) throws -> [UInt8] {
+        guard kind.livesForMinutes else { return box }
+        return try keys.minute.open(box, Purpose.minute("slot", slot, column))
     }
 
     // The outer layer, for every wrapped form.

@@ -78,9 +78,18 @@ public struct StoreKeys: Sendable {
     public let outer: OuterSeal
     public let tags: TagKey
     public let servicePublic: (id: UInt16, key: PublicKey)
+    /// Of codes and other slots that live for minutes; a worker's comes from the keeper.
+    public let minute: MinuteKey
 
-    public init(_ keys: WorkerKeys) { (outer, tags, servicePublic) = (keys.outer, keys.tags, keys.servicePublic) }
-    public init(_ keys: KeeperKeys) { (outer, tags, servicePublic) = (keys.outer, keys.tags, keys.servicePublic) }
+    public init(_ keys: WorkerKeys, minute: MinuteKey = MinuteKey()) {
+        (outer, tags, servicePublic) = (keys.outer, keys.tags, keys.servicePublic)
+        self.minute = minute
+    }
+
+    public init(_ keys: KeeperKeys) {
+        (outer, tags, servicePublic) = (keys.outer, keys.tags, keys.servicePublic)
+        minute = MinuteKey()
+    }
 }
 
 /// The statements, within one read or one write. Extended file by file, one concept each.

@@ -12,7 +12,7 @@ from schemathesis import GenerationMode
 from harness.authenticator import Authenticator
 from harness.contract import DOCUMENT, METHODS, Contract
 from harness.instance import ROOT
-from harness.oauth import Client
+from harness.oauth import Client, command_line
 from harness.people import NAVIGATION, SAME_ORIGIN, Person, Plugin
 
 CONTRACT = Contract()
@@ -225,6 +225,9 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     client = Client(instance, token_endpoint_auth_method="client_secret_post", hold=CONTRACT.hold)
     client.log_in(person).renew()
     assert client.is_live() and client.revoke(client.tokens["refresh_token"]).status_code == 200
+    device = command_line(instance)
+    device.hold = CONTRACT.hold
+    assert device.approve_device(person, device.begin_device().json()["user_code"]).status_code == 204
 
     # Recovery from elsewhere, and the end.
     code = person.post("/api/vault/recovery").json()["code"]

@@ -14,7 +14,7 @@ import pytest
 
 from harness.authenticator import Authenticator, ask
 from harness.loot import Loot
-from harness.oauth import Client, granted
+from harness.oauth import Client, command_line, granted
 from harness.people import Bearer, Person, Plugin
 from harness.thief import OPEN_COLUMNS, SEALED_COLUMNS, Thief
 from harness.waiting import until
@@ -171,6 +171,14 @@ class Story:
         client.renew()
         self.step("renewed")
         self.secrets["refresh token"] = client.tokens["refresh_token"]
+        device = command_line(self.instance)
+        begun = device.begin_device().json()
+        self.secrets["device code"] = begun["device_code"]
+        self.step("a device waits")
+        assert device.approve_device(hana, begun["user_code"]).status_code == 204
+        self.step("the device is approved")
+        self.secrets["command line"] = granted(device.poll(begun["device_code"]))["access_token"]
+        self.step("the device is let in")
         assert client.revoke(client.tokens["refresh_token"]).status_code == 200
         self.step("the client was sent away")
 
@@ -299,7 +307,12 @@ def test_with_a_live_secret_its_vault_opens_so_the_thief_can_open_vaults(story, 
     assert "eve-reason" in found.claims()
 
 
-@pytest.mark.parametrize("secret", ["access token", "refresh token", "superseded"])
+@pytest.mark.parametrize("secret", ["authorization code", "device code"])
+def test_what_lives_for_minutes_opens_no_copy(story, base, robbed, secret):
+    assert robbed(secret).opened == base.opened
+
+
+@pytest.mark.parametrize("secret", ["access token", "refresh token", "superseded", "command line"])
 def test_a_clients_token_opens_its_own_vault_as_a_cookie_does(story, base, robbed, secret):
     assert robbed(secret).access_tokens() == base.access_tokens() | story.all_of("client")
 

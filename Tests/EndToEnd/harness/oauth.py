@@ -109,6 +109,25 @@ class Client:
         self.tokens = granted(self.refresh())
         return self
 
+    # Without a browser
+
+    def begin_device(self, **changed) -> requests.Response:
+        return self.post("/device_authorization", changed)
+
+    def poll(self, device_code: str, **changed) -> requests.Response:
+        return self.post("/token", {"grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+                                    "device_code": device_code} | changed)
+
+    def approve_device(self, person: Person, user_code: str, decision: str = "approve", **changed) -> requests.Response:
+        shown = person.post("/api/device", {"userCode": user_code})
+        assert shown.status_code == 200, shown.text
+        reply = person.post("/api/device/decision", {
+            "decision": decision, "userCode": user_code, "digest": shown.json()["digest"],
+            "formToken": shown.json()["formToken"]} | changed)
+        self.hold(shown)
+        self.hold(reply)
+        return reply
+
     def revoke(self, token: str, **more) -> requests.Response:
         return self.post("/revoke", {"token": token} | more)
 

@@ -39,7 +39,9 @@ OPEN_COLUMNS = {
     "outcome.request", "rotation_journal.id", "rotation_journal.connection", "activity.id", "activity.person", "activity.connection",
     "slot.client_grant", "oauth_client.metadata", "oauth_client.secret_hash", "client_grant.id", "client_grant.person",
     "client_connection.client_grant", "client_connection.connection", "client_token.id", "client_token.client_grant",
-    "client_token.secret_hash", "client_token.salt",
+    "client_token.secret_hash", "client_token.salt", "device_request.id", "device_request.secret_hash",
+    "device_request.user_code_tag", "device_request.salt", "device_request.public_key", "device_request.public_tag",
+    "device_request.client_grant", "device_try.slot",
     "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
     "challenge.hash", "challenge.slot", "challenge.cookie_hash",
 }
@@ -48,6 +50,7 @@ SEALED_COLUMNS = {
     "connection.service_key", "approval.connection_key", "request.claim", "authorization.verifier",
     "rotation_journal.credential", "activity.claim", "link.vault_key", "client_token.successor",
     "request_link.id",
+    "device_request.private_key",
 }
 
 
@@ -262,7 +265,9 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
             yield Box(f"{table}.{column}", row["id"], row[column], tuple(bindings), (table, row["id"], column))
 
     for row in rows["slot"]:
-        yield from outer("slot", "private_key", row, [d.fields("toolshed/v1/slot.private-key", row["id"], row["kind"])])
+        # The key of the minute is nowhere; if it were, it would open what it must not.
+        yield from outer("slot", "private_key", row, [d.fields("toolshed/v1/slot.private-key", row["id"], row["kind"]),
+                                                      d.fields("toolshed/v1/minute", "slot", row["id"], "private_key")])
         yield from outer("slot", "vault_key", row, [
             d.fields("toolshed/v1/slot.vault-key", row["id"], row["vault"], version)
             for version in vault_versions.get(row["vault"], ())])
@@ -295,7 +300,12 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
         yield Box("request.claim", row["id_hash"], row["claim"], (d.fields("toolshed/v1/request.claim", row["id_hash"]),),
                   ("request", row["id_hash"], "claim"))
     for row in rows.get("client_token", []):
-        yield from outer("client_token", "successor", row, [d.fields("toolshed/v1/client-token.successor", row["id"])])
+        yield from outer("client_token", "successor", row, [
+            d.fields("toolshed/v1/client-token.successor", row["id"]), d.fields("toolshed/v1/minute", "client_token", row["id"], "successor")])
+    for row in rows.get("device_request", []):
+        yield from outer("device_request", "private_key", row, [
+            d.fields("toolshed/v1/slot.private-key", row["id"], "device-code"),
+            d.fields("toolshed/v1/minute", "slot", row["id"], "private_key")])
     for row in rows.get("request_link", []):
         yield Box("request_link.id", row["request"], row["id"], (
             d.fields("toolshed/v1/request.link", row["request"], row["vault"]),))
