@@ -38,6 +38,7 @@ extension Broker {
                     grant, into: exchange.destination, of: flow.person, status: placement.isUnused ? .unused : .active)
             }
             if !placement.isUnused {
+                try allow(id, flow, rows)
                 try self.share(id, exchange, rows, at: now)
                 if let request = flow.request {
                     _ = try rows.end(request, as: .completed)
@@ -47,6 +48,11 @@ extension Broker {
             try rows.store(ended, at: now)
         }
         return exchange.done
+    }
+
+    /// Agents that the person let in may use it; they hold the vault's key already.
+    func allow(_ id: ConnectionID, _ flow: AuthorizationSession, _ rows: Rows) throws {
+        for client in flow.clients { try rows.allow(id, for: client, of: flow.person) }
     }
 
     /// The connection key to every plugin that the person let in. It was made a moment ago, so a session that has the

@@ -137,7 +137,7 @@ extension Broker {
                     destination: consent.redirect.destination, scope: consent.scopes, resource: consent.resource),
                 of: session.person, at: now)
             for connection in try rows.connections(of: session.person) where connection.vault == session.vault.id {
-                try rows.allow(connection.id, for: grant)
+                try rows.allow(connection.id, for: grant, of: session.person)
             }
             try record(
                 AuditRecord(

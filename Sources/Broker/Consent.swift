@@ -294,6 +294,13 @@ extension Broker {
             let addedBy = plugin.owner == nil ? "the operator of \(settings.host)" : "you"
             return ConsentDocument.Requester(id: id.text, name: plugin.name, kind: "plugin", addedBy: addedBy)
         }
+        if request.callerKind == .access {
+            let grant = try ClientGrantID(bytes: request.caller).flatMap { id in
+                try store.read { try $0.clientGrant(id) }
+            }
+            guard let grant else { throw Refusal.requestExpired }
+            return ConsentDocument.Requester(id: grant.id.text, name: grant.name, kind: "mcp", addedBy: "you")
+        }
         guard let id = SlotID(bytes: request.caller) else { throw Refusal.requestExpired }
         let slot = try store.read { try $0.slots(of: request.person, kind: request.callerKind, at: request.createdAt) }
             .first { $0.id == id }
@@ -309,10 +316,20 @@ extension Broker {
         at now: Instant
     ) throws -> [ConsentDocument.Other] {
         try store.read { rows in
-            let keys = try rows.slots(of: session.person, kind: .apiKey, at: now)
+            let keys = try [HolderKind.apiKey, .cli].flatMap { try rows.slots(of: session.person, kind: $0, at: now) }
                 .filter { $0.id.bytes != request?.caller }
                 .map {
-                    ConsentDocument.Other(id: $0.id.text, name: $0.name, kind: "api-key", ticked: true, locked: true)
+                    ConsentDocument.Other(
+                        id: $0.id.text, name: $0.name, kind: $0.kind.rawValue, ticked: true, locked: true)
+                }
+            // Agents ask at their first use of each connection, unless they are let in here.
+            let clients = try rows.clientGrants(of: session.person, at: now)
+                .filter { $0.kind == .mcp && $0.id.bytes != request?.caller }
+                .map { grant in
+                    let isIn =
+                        try connection.map { try rows.connectionsAllowed(for: grant.id).contains($0.id) } ?? false
+                    return ConsentDocument.Other(
+                        id: grant.id.text, name: grant.name, kind: "mcp", ticked: isIn, locked: isIn)
                 }
             let approvals = try connection.map { try rows.approvals(of: $0.id) } ?? []
             let plugins = try approvals.filter { $0.status != .withdrawn && $0.plugin.bytes != request?.caller }
@@ -325,7 +342,7 @@ extension Broker {
                             id: plugin.id.text, name: plugin.name, kind: "plugin", ticked: covers, locked: covers)
                     }
                 }
-            return keys + plugins
+            return keys + clients + plugins
         }
     }
 }

@@ -102,6 +102,37 @@ extension Broker {
         }
     }
 
+    public struct ClientSummary: Sendable {
+        public let grant: ClientGrant
+        public let isUnverified: Bool
+        /// What it may use; of a vault that this session cannot open, without the account.
+        public let connections: [(connection: Connection, account: String?)]
+    }
+
+    /// OAuth clients and command lines that hold something.
+    public func clientSummaries(_ session: OpenSlot, at now: Instant) throws -> [ClientSummary] {
+        try store.read { rows in
+            let connections = try rows.connections(of: session.person)
+            return try rows.clientGrants(of: session.person, at: now).map { grant in
+                let allowed = grant.kind == .mcp ? try rows.connectionsAllowed(for: grant.id) : []
+                let client = try rows.client(grant.client, at: now)
+                return ClientSummary(
+                    grant: grant, isUnverified: client?.kind == .registered,
+                    connections: try connections.filter { allowed.contains($0.id) }.map {
+                        ($0, try account(of: $0, session: session, rows))
+                    })
+            }
+        }
+    }
+
+    /// All that it was given ends at once.
+    public func removeClient(_ id: ClientGrantID, session: OpenSlot, at now: Instant) throws {
+        try store.write { rows in
+            guard let grant = try rows.clientGrant(id), grant.person == session.person else { throw Refusal.notFound }
+            try end(grant, because: .clientRevoked, rows, at: now)
+        }
+    }
+
     /// Whether the caller is one of ours at all, for answers that would otherwise teach a stranger the form.
     public func isKnown(_ token: borrowing Token, at now: Instant) throws -> Bool {
         try store.read { rows in

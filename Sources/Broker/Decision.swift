@@ -35,9 +35,10 @@ extension Broker {
         case .decline: return try decline(consent, session: session, at: now)
         case .approve:
             let plugins = try chosenPlugins(decision, consent)
+            let clients = chosenClients(decision, consent)
             return consent.document.needsProvider
-                ? try sendToProvider(consent, plugins: plugins, session: session, at: now)
-                : try share(consent, plugins: plugins, session: session, at: now)
+                ? try sendToProvider(consent, plugins: plugins, clients: clients, session: session, at: now)
+                : try share(consent, plugins: plugins, clients: clients, session: session, at: now)
         }
     }
 
@@ -53,6 +54,15 @@ extension Broker {
         else {
             return ticked
         }
+        return [id] + ticked
+    }
+
+    /// The agent that asked, and those of the shown others that the person ticked.
+    private func chosenClients(_ decision: Decision, _ consent: Consent) -> [ClientGrantID] {
+        let ticked = decision.alsoFor.compactMap { ClientGrantID(parsing: $0) }
+        guard let request = consent.request, request.callerKind == .access,
+            let id = ClientGrantID(bytes: request.caller)
+        else { return ticked }
         return [id] + ticked
     }
 
@@ -78,7 +88,9 @@ extension Broker {
     }
 
     /// An existing connection suffices: nothing is asked of the provider, the plugin gets the connection's key.
-    private func share(_ consent: Consent, plugins: [PluginID], session: OpenSlot, at now: Instant) throws -> String {
+    private func share(
+        _ consent: Consent, plugins: [PluginID], clients: [ClientGrantID], session: OpenSlot, at now: Instant
+    ) throws -> String {
         guard let connection = consent.existing else { throw Refusal.changed }
         var outcome = self.outcome(consent, session: session, status: .approved, message: nil)
         outcome.connection = connection.id
@@ -104,6 +116,7 @@ extension Broker {
             for plugin in plugins {
                 try rows.approve(plugin, for: connection, key: key, scopes: consent.shown, at: now)
             }
+            for client in clients { try rows.allow(connection.id, for: client, of: session.person) }
             if let request = consent.request { _ = try rows.end(request.idHash, as: .completed) }
             try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
             try rows.store(outcome, at: now)
@@ -112,7 +125,7 @@ extension Broker {
     }
 
     private func sendToProvider(
-        _ consent: Consent, plugins: [PluginID], session: OpenSlot, at now: Instant
+        _ consent: Consent, plugins: [PluginID], clients: [ClientGrantID], session: OpenSlot, at now: Instant
     ) throws -> String {
         let granted = consent.separate ? .empty : consent.existing?.scopes ?? .empty
         let named = try store.read { rows in
@@ -123,7 +136,8 @@ extension Broker {
         let approved = ApprovedConsent(
             provider: consent.provider.id, vault: consent.destination, asked: consent.asked, shown: consent.shown,
             sent: consent.provider.requestScopes(asked: consent.asked, granted: granted), extends: consent.existing?.id,
-            separate: consent.separate, request: consent.request?.idHash, plugins: plugins, namedAccount: named)
+            separate: consent.separate, request: consent.request?.idHash, plugins: plugins,
+            clients: clients, namedAccount: named)
         try record(
             AuditRecord(
                 .consented, person: session.person, provider: consent.provider.id.json,

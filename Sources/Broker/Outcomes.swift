@@ -48,6 +48,7 @@ extension Broker {
                     let row = try rows.connection(connection)
                 {
                     let key = try rows.openKey(of: row, with: session.vault)
+                    try allow(connection, flow, rows)
                     try approve(flow, for: row, key: key, rows, at: now)
                 }
                 if let request = outcome.request { _ = try rows.end(request, as: .completed) }

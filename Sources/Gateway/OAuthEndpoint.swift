@@ -14,6 +14,7 @@ extension Gateway {
         guard let grant = form["grant_type"] else {
             throw OAuthError(.invalidRequest, "grant_type is missing")
         }
+        if grant == Self.exchangeGrant { return try exchangeToken(exchange, form, now) }
         let client = try broker.authenticate(credentials(exchange, form), at: now)
         switch grant {
         case "authorization_code":

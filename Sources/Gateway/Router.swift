@@ -52,6 +52,7 @@ extension Gateway {
             return try only(
                 exchange, "GET, POST",
                 [.get: { try self.clientConsent($0, now) }, .post: { try self.decideClient($0, now) }])
+        case "/api/clients": return try only(exchange, "GET", [.get: { try self.clients($0, now) }])
         case "/api/device":
             return try only(exchange, "POST", [.post: { try self.deviceConsent($0, now) }])
         case "/api/device/decision":
@@ -99,6 +100,9 @@ extension Gateway {
         case (3, "api", "passkeys"):
             guard let id = PasskeyID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(exchange, "DELETE", [.delete: { try self.removePasskey($0, id, now) }])
+        case (3, "api", "clients"):
+            guard let id = ClientGrantID(parsing: parts[2]) else { throw Refusal.notFound }
+            return try only(exchange, "DELETE", [.delete: { try self.removeClient($0, id, now) }])
         case (3, "api", "plugins"):
             guard let id = PluginID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(exchange, "DELETE", [.delete: { try self.withdraw($0, id, now) }])

@@ -25,6 +25,7 @@ public struct AuthorizationSession: Sendable {
     public let separate: Bool
     public let request: [UInt8]?
     public let plugins: [PluginID]
+    public let clients: [ClientGrantID]
     public let redirectURI: String
     /// The account that the request named, if it named one, as `namedAccountTag` of the approving session's vault.
     public let namedAccount: [UInt8]?
@@ -50,6 +51,10 @@ public struct AuthorizationSession: Sendable {
         plugins = stride(from: 0, to: ids.count, by: 16).compactMap {
             PluginID(bytes: ids[$0..<min($0 + 16, ids.count)])
         }
+        let grants = row.bytes("clients")
+        clients = stride(from: 0, to: grants.count, by: 16).compactMap {
+            ClientGrantID(bytes: grants[$0..<min($0 + 16, grants.count)])
+        }
         redirectURI = row.text("redirect_uri")
         namedAccount = row.optionalBytes("named_account")
         outcome = row.optionalID("outcome")
@@ -70,12 +75,15 @@ public struct ApprovedConsent: Sendable {
     public var separate: Bool
     public var request: [UInt8]?
     public var plugins: [PluginID]
+    public var clients: [ClientGrantID]
     public var namedAccount: [UInt8]?
 
     public init(
         provider: ProviderID, vault: VaultID, asked: ScopeSet, shown: ScopeSet, sent: ScopeSet,
-        extends: ConnectionID?, separate: Bool, request: [UInt8]?, plugins: [PluginID], namedAccount: [UInt8]?
+        extends: ConnectionID?, separate: Bool, request: [UInt8]?, plugins: [PluginID], clients: [ClientGrantID],
+        namedAccount: [UInt8]?
     ) {
+        self.clients = clients
         (self.namedAccount, self.separate) = (namedAccount, separate)
         (self.provider, self.vault, self.asked, self.shown) = (provider, vault, asked, shown)
         (self.sent, self.extends, self.request, self.plugins) = (sent, extends, request, plugins)
@@ -87,14 +95,14 @@ public struct ApprovedConsent: Sendable {
             [
                 provider.json, vault.text, asked.text, shown.text, sent.text, extends?.text ?? "",
                 Hex.encode(request ?? []), plugins.map(\.text).joined(separator: " "),
-                Hex.encode(namedAccount ?? []), separate ? "separate" : "",
+                Hex.encode(namedAccount ?? []), separate ? "separate" : "", clients.map(\.text).joined(separator: " "),
             ].joined(separator: "\n").utf8)
     }
 
     init(decoding bytes: [UInt8]) throws {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .map(String.init)
-        guard lines.count == 10, let provider = try? ProviderID(parsing: lines[0]),
+        guard lines.count == 11, let provider = try? ProviderID(parsing: lines[0]),
             let vault = VaultID(parsing: lines[1])
         else { throw VaultError.damaged("approval") }
         self.init(
@@ -103,6 +111,7 @@ public struct ApprovedConsent: Sendable {
             separate: lines[9] == "separate",
             request: lines[6].isEmpty ? nil : Hex.decode(lines[6]),
             plugins: lines[7].split(separator: " ").compactMap { PluginID(parsing: String($0)) },
+            clients: lines[10].split(separator: " ").compactMap { ClientGrantID(parsing: String($0)) },
             namedAccount: lines[8].isEmpty ? nil : Hex.decode(lines[8]))
     }
 }
@@ -161,14 +170,16 @@ extension Rows {
         _ = try changed(
             """
             INSERT INTO authorization (state_hash, cookie_hash, slot, person, vault, provider, scopes_asked, scopes_shown,
-                scopes_sent, extends, separate, request, plugins, named_account, verifier, redirect_uri, expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                scopes_sent, extends, separate, request, plugins, clients, named_account, verifier, redirect_uri,
+                expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 stateHash.blob, sha256(cookie).blob, session.id.blob, session.person.blob, consent.vault.blob,
                 consent.provider.json, consent.asked.text, consent.shown.text, consent.sent.text, consent.extends?.blob,
                 consent.separate,
-                consent.request?.blob, consent.plugins.flatMap(\.bytes).blob, consent.namedAccount?.blob,
+                consent.request?.blob, consent.plugins.flatMap(\.bytes).blob, consent.clients.flatMap(\.bytes).blob,
+                consent.namedAccount?.blob,
                 sealedVerifier?.blob, redirectURI,
                 now.adding(seconds: 600).milliseconds,
             ])

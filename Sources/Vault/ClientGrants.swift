@@ -55,6 +55,8 @@ public struct NewClientGrant: Sendable {
 extension Rows {
     /// Milliseconds that a family may live, however often it is renewed (B-RT-5).
     public static let grantLifetime: Int64 = 180 * 86_400_000
+    /// A command line's ends when it was not used, and not before.
+    static let commandLineLifetime: Int64 = 36_500 * 86_400_000
 
     public func insert(_ grant: NewClientGrant, of person: PersonID, at now: Instant) throws -> ClientGrantID {
         let id: ClientGrantID = random.id()
@@ -67,7 +69,7 @@ extension Rows {
             [
                 id.blob, grant.client, grant.kind.rawValue, grant.name, grant.destination, person.blob,
                 grant.scope.text, grant.resource, now.milliseconds, now.milliseconds,
-                now.milliseconds + Self.grantLifetime,
+                now.milliseconds + (grant.kind == .cli ? Self.commandLineLifetime : Self.grantLifetime),
             ])
         return id
     }
@@ -80,7 +82,10 @@ extension Rows {
     public func clientGrants(of person: PersonID, at now: Instant) throws -> [ClientGrant] {
         try rows(
             """
-            SELECT * FROM client_grant AS g WHERE person = ?1 AND expires_at_ms > ?2
+            SELECT id, client, kind, name, destination, person, scope, resource, created_at_ms, expires_at_ms,
+                max(last_used_at_ms, ifnull((SELECT max(last_used_at_ms) FROM slot WHERE client_grant = g.id), 0))
+                    AS last_used_at_ms
+            FROM client_grant AS g WHERE person = ?1 AND expires_at_ms > ?2
                 AND (EXISTS (SELECT 1 FROM slot WHERE client_grant = g.id AND kind NOT IN ('authorization-code', 'device-code')
                         AND (expires_at_ms IS NULL OR expires_at_ms > ?2)
                         AND (idle_limit_ms IS NULL OR last_used_at_ms + idle_limit_ms > ?2))
@@ -108,10 +113,13 @@ extension Rows {
 
     // Which connections.
 
-    public func allow(_ connection: ConnectionID, for client: ClientGrantID) throws {
+    /// A client that is no longer there, or another person's, is passed over.
+    public func allow(_ connection: ConnectionID, for client: ClientGrantID, of person: PersonID) throws {
         _ = try changed(
-            "INSERT INTO client_connection (client_grant, connection) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            [client.blob, connection.blob])
+            """
+            INSERT INTO client_connection (client_grant, connection)
+            SELECT id, ? FROM client_grant WHERE id = ? AND person = ? ON CONFLICT DO NOTHING
+            """, [connection.blob, client.blob, person.blob])
     }
 
     public func connectionsAllowed(for client: ClientGrantID) throws -> Set<ConnectionID> {

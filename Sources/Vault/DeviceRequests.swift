@@ -121,9 +121,9 @@ extension Rows {
         let inner = try outerOpen(request.privateKey, "device_request", request.id.bytes, "private_key")
         _ = try changed(
             """
-            INSERT INTO slot (id, kind, name, person, vault, salt, public_key, public_tag, vault_tag, private_key, vault_key,
+            INSERT INTO slot (id, kind, name, person, vault, made_for, salt, public_key, public_tag, vault_tag, private_key, vault_key,
                 vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, expires_at_ms, client_grant)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, x'', ?, x'', 'sealed', ?, ?, ?, ?, ?)
+            VALUES (?, ?, ?, ?, ?, x'', ?, ?, ?, x'', ?, x'', 'sealed', ?, ?, ?, ?, ?)
             """,
             [
                 request.id.blob, HolderKind.device.rawValue, name, vault.person.blob, vault.id.blob, request.salt.blob,

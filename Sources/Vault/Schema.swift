@@ -295,6 +295,7 @@ enum Schema {
             separate INTEGER NOT NULL,          -- it is not, and what comes is put beside it
             request BLOB,
             plugins BLOB NOT NULL,              -- ids of the plugins that the person let in, 16 bytes each
+            clients BLOB NOT NULL,              -- of the OAuth clients, likewise
             named_account BLOB,                 -- HMAC under a key from the approver's vault key
             verifier BLOB,                      -- sealed under a key from the state
             redirect_uri TEXT NOT NULL,

@@ -219,7 +219,7 @@ def test_the_buttons_wait_until_the_page_was_looked_at(page, person, instance):
 
 def test_w_csp_1_the_pages_policy_stands(instance):
     reply = instance.get("/authorize?" + quote("x=<b>"))
-    assert "<b>" not in reply.text and "x=" not in reply.text
+    assert "%3Cb%3E" not in reply.text and "x=<" not in reply.text
     assert reply.status_code == 200 and "form-action 'self'" in reply.headers["Content-Security-Policy"]
     assert reply.headers["X-Frame-Options"] == "DENY" and "Cross-Origin-Opener-Policy" not in reply.headers
     assert "no-store" in reply.headers["Cache-Control"]
@@ -270,3 +270,41 @@ def test_a_code_in_an_address_is_not_taken(page, person, instance):
     begun = command_line(instance).begin_device().json()
     page.goto(f"/device?user_code={begun['user_code']}#{begun['user_code']}")
     expect(page.get_by_label("Code")).to_have_value("")
+
+
+def test_the_vault_lists_who_was_let_in_and_revoke_sends_them_away(page, person, instance, look):
+    person.connect(GITHUB)
+    client = Client(instance, client_name="Notebook", token_endpoint_auth_method="client_secret_post").log_in(person)
+    cli = command_line(instance).log_in(person)
+    page.goto("/vault#clients")
+    part = page.locator("#clients")
+    row = part.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Notebook"))
+    for text in ("MCP client", "unverified", "app.example", "GitHub: octo"):
+        expect(row).to_contain_text(text)
+    expect(part).to_contain_text("Toolshed command line")
+    expect(part).to_contain_text("May use everything in this vault.")
+    look(page, "vault-clients")
+    button(row, "Revoke").click()
+    button(row.get_by_role("group"), "Revoke").click()
+    expect(page.get_by_role("status")).to_contain_text("Notebook is no longer let in.")
+    assert not client.is_live()
+    assert client.refresh().json()["error"] == "invalid_grant"
+    headers = {"Authorization": f"Bearer {cli.tokens['access_token']}"}
+    assert instance.get("/api/me", headers=headers).status_code == 200, "the other one stays"
+
+
+def test_an_agent_asks_at_its_first_use_of_what_was_connected_later(page, person, instance, look):
+    client = Client(instance, client_name="Notebook").log_in(person)
+    page.goto("/connect?owner=toolshed&bridge=github&scope=repo")
+    box = page.get_by_label("Notebook")
+    expect(box).not_to_be_checked()
+    look(page, "consent-with-an-agent")
+    named = person.get("/api/clients").json()["clients"]
+    assert named[0]["connections"] == []
+    arrived = person.connect(GITHUB, also_for=[named[0]["id"]])
+    assert arrived.status_code == 303
+    assert [one["provider"] for one in person.get("/api/clients").json()["clients"][0]["connections"]] == ["github"]
+    page.goto("/connect?owner=toolshed&bridge=github&scope=repo")
+    expect(page.get_by_label("Notebook")).to_be_disabled()
+    expect(page.get_by_label("Notebook")).to_be_checked()
+    assert client.tokens

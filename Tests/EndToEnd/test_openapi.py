@@ -54,7 +54,8 @@ def test_every_route_is_in_the_document_and_the_reverse():
 def test_a_method_that_is_not_documented_is_refused_with_those_that_are(instance, path):
     concrete = path.replace("{provider}", "github")
     for name in re.findall(r"/(\w+)/\{id\}", path):
-        concrete = concrete.replace("{id}", {"sessions": "s", "keys": "s", "passkeys": "w"}.get(name, name[0]) + "_" + "A" * 22)
+        letters = {"sessions": "s", "keys": "s", "passkeys": "w", "clients": "g"}
+        concrete = concrete.replace("{id}", letters.get(name, name[0]) + "_" + "A" * 22)
     reply = instance.request("PUT", concrete, json={}, headers=NAVIGATION)
     assert reply.status_code == 405 and reply.json()["error"] == "method-not-allowed"
     assert set(reply.headers["Allow"].split(", ")) == {method.upper() for method in DOCUMENT["paths"][path] if method in METHODS}
@@ -228,6 +229,8 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     device = command_line(instance)
     device.hold = CONTRACT.hold
     assert device.approve_device(person, device.begin_device().json()["user_code"]).status_code == 204
+    device.log_in(person)
+    assert person.delete(f"/api/clients/{person.get('/api/clients').json()['clients'][0]['id']}").status_code == 204
 
     # Recovery from elsewhere, and the end.
     code = person.post("/api/vault/recovery").json()["code"]

@@ -1,6 +1,7 @@
 // /vault: the page of control. Each part loads by itself, so that one that fails hides no other.
 import { byId, call, clean, fill, say, show, start, trouble } from "/page.js";
 import { showActivity } from "/vault-activity.js";
+import { showClients } from "/vault-clients.js";
 import { showConnections } from "/vault-connections.js";
 import { showKeys, showPlugins, showSessions, takeNewKeys } from "/vault-holders.js";
 import { offerEverything } from "/vault-everything.js";
@@ -23,8 +24,8 @@ async function open() {
     show("open");
     offer();
     const parts = () => Promise.all([
-        showRequests(), showConnections(), showProviders(), showPlugins(), showKeys(), showSessions(me.sessionId), showPasskeys(),
-        showActivity(),
+        showRequests(), showConnections(), showProviders(), showPlugins(), showClients(), showKeys(), showSessions(me.sessionId),
+        showPasskeys(), showActivity(),
     ]);
     offerEverything(parts);
     await parts();

@@ -34,7 +34,7 @@ OPEN_COLUMNS = {
     "approval.person", "request.id_hash", "request.nonce", "request.caller", "request.person", "request.vault",
     "request.need_hash", "request_link.request", "request_link.vault", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
     "authorization.state_hash", "authorization.cookie_hash", "authorization.slot", "authorization.person",
-    "authorization.vault", "authorization.extends", "authorization.request", "authorization.plugins",
+    "authorization.vault", "authorization.extends", "authorization.request", "authorization.plugins", "authorization.clients",
     "authorization.outcome", "authorization.named_account", "outcome.id", "outcome.person", "outcome.connection",
     "outcome.request", "rotation_journal.id", "rotation_journal.connection", "activity.id", "activity.person", "activity.connection",
     "slot.client_grant", "oauth_client.metadata", "oauth_client.secret_hash", "client_grant.id", "client_grant.person",
