@@ -29,7 +29,8 @@ struct Work: ParsableCommand {
                 keeper: KeeperPort(
                     isAttached: { channel.isAttached },
                     hold: { channel.hold($0, $1, $2, isNeeded: $3) }, forget: { channel.forget($0) }),
-                minute: channel.minute, refresh: { channel.refresh($0, $1, completion: $2) }, log: log, checkpoint: { say($0) })
+                minute: channel.minute, refresh: { channel.refresh($0, $1, completion: $2) }, log: log,
+                checkpoint: { say($0) })
             let pool = worker.pool
             try child.listen(leave: { pool.drain(backlog: $0) }) { message in
                 if message.tag == .channel, let descriptor = message.descriptor { channel.attach(descriptor) }
