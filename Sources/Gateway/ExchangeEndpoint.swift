@@ -58,7 +58,7 @@ extension Gateway {
             return token
         case .access, .refresh:
             throw OAuthError(.unauthorizedClient, "a token of an OAuth client cannot be exchanged for a provider's")
-        case .session, .plugin, .code, .device, .invitation, .recovery: throw refused
+        case .session, .plugin, .code, .device, .invitation, .recovery, .passkey: throw refused
         }
     }
 
