@@ -129,4 +129,59 @@ struct APITargetTests {
             #expect(try !github.bundles(APITarget(parsing: path).segments), "\(path)")
         }
     }
+
+    /// One more parser: dots and slashes of whatever kind, after that many decodings.
+    private func segments(_ text: String, decodings: Int) -> [String] {
+        var bytes = Array(text.prefix { $0 != "?" }.utf8)
+        for _ in 0..<decodings {
+            var out: [UInt8] = []
+            var index = 0
+            while index < bytes.count {
+                let digits = String(decoding: bytes[index...].dropFirst().prefix(2), as: UTF8.self)
+                if bytes[index] == UInt8(ascii: "%"), digits.utf8.count == 2, let byte = UInt8(digits, radix: 16) {
+                    out.append(byte)
+                    index += 3
+                } else {
+                    out.append(bytes[index])
+                    index += 1
+                }
+            }
+            bytes = out
+        }
+        return String(decoding: bytes, as: UTF8.self).split(
+            omittingEmptySubsequences: false, whereSeparator: { "/\\".contains($0) }
+        ).map(String.init)
+    }
+
+    @Test(
+        "Nothing that passes has a dot segment for a parser that decodes less or more, or takes backslashes for slashes"
+    )
+    func differential() {
+        let pieces = [
+            "/", ".", "..", "%2e", "%2E", "%252e", "%2f", "%2F", "%252f", "%5c", "\\", ";", "a", "%61", "%25", "%",
+            "%20",
+            "%00", "%c0%ae", "?", "#", "&access_token=1", "%ef%bc%8e", " ", "b=1", "//", "/./", "%0a", "~", "%2",
+        ]
+        var state: UInt64 = 0x5EED
+        func next(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        var passed = 0
+        for _ in 0..<60_000 {
+            let text = "/" + (0..<(1 + next(6))).map { _ in pieces[next(pieces.count)] }.joined()
+            guard let target = try? APITarget(parsing: text) else { continue }
+            passed += 1
+            #expect(target.text == text)
+            for decodings in 0...3 {
+                let found = segments(text, decodings: decodings)
+                #expect(!found.contains("."), "\(text) decoded \(decodings) times")
+                #expect(!found.contains(".."), "\(text) decoded \(decodings) times")
+                if !target.hasEncodedSlash {
+                    #expect(found.count == segments(text, decodings: 0).count, "\(text) decoded \(decodings) times")
+                }
+            }
+        }
+        #expect(passed > 1_000, "\(passed)")
+    }
 }
