@@ -92,10 +92,6 @@ class Place:
     def client(self, person: Person) -> Client:
         return Client(self.instance).log_in(person)
 
-    def keyed(self, person: Person, version: str = "2026-07-28", capabilities: dict | None = None) -> Agent:
-        """With a key of the person's own, which is held to no list of connections."""
-        return Agent(self.instance, person.api_key().key, version, capabilities)
-
     def agent(self, person: Person, version: str = "2026-07-28", capabilities: dict | None = None) -> Agent:
         return Agent(self.instance, self.client(person).tokens["access_token"], version, capabilities)
 
@@ -438,7 +434,7 @@ def test_providers_that_are_not_there(agent):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_elicitation_the_result_is_a_plain_link(place, version):
     person = place.person()
-    agent = place.keyed(person, version, {"elicitation": {}})
+    agent = place.agent(person, version, {"elicitation": {}})
     result = agent.tool("call_api", provider="upstream", method="POST", path="/items", body={}, reason="Make one")
     problem = result["structuredContent"]
     assert result["isError"] and problem["error"] == "authorization-required" and problem["missingScopes"] == ["write"]
@@ -454,7 +450,7 @@ def test_without_elicitation_the_result_is_a_plain_link(place, version):
 
 def test_where_the_client_can_open_addresses_it_is_asked_to_in_2026(place):
     person = place.person()
-    agent = place.keyed(person, "2026-07-28", URLS)
+    agent = place.agent(person, "2026-07-28", URLS)
     asked = {"provider": "upstream", "method": "GET", "path": "/notes/7"}
     first = agent.tool("call_api", **asked)
     assert first["resultType"] == "input_required" and set(first) == {"resultType", "inputRequests", "_meta"}
@@ -471,7 +467,7 @@ def test_where_the_client_can_open_addresses_it_is_asked_to_in_2026(place):
 
 def test_where_the_client_can_open_addresses_it_is_asked_to_in_2025(place):
     person = place.person()
-    agent = place.keyed(person, "2025-11-25", URLS)
+    agent = place.agent(person, "2025-11-25", URLS)
     reply = agent.post("tools/call", {"name": "request_authorization",
                                       "arguments": {"provider": "upstream", "scopes": ["notes"], "reason": "Read notes"}})
     error = reply.json()["error"]
@@ -486,13 +482,23 @@ def test_where_the_client_can_open_addresses_it_is_asked_to_in_2025(place):
 
 
 def test_the_older_revision_is_never_sent_what_it_does_not_know(place):
-    agent = place.keyed(place.person(), "2025-06-18", URLS)
+    agent = place.agent(place.person(), "2025-06-18", URLS)
     assert agent.refused("request_authorization", provider="upstream", scopes=["notes"], reason="x")["error"] == "authorization-required"
+
+
+def test_a_connection_of_later_asks_at_its_first_use(place):
+    person = place.person(None)
+    agent = place.agent(person)
+    person.connect({"owner": "toolshed", "bridge": "upstream", "scope": "read"})
+    problem = agent.refused("call_api", provider="upstream", method="GET", path="/items")
+    assert problem["error"] == "authorization-required"
+    person.connect(problem["authorizationUrl"])
+    assert agent.done("call_api", provider="upstream", method="GET", path="/items")["status"] == 200
 
 
 def test_a_declined_scope_is_not_asked_again(place):
     person = place.person()
-    agent = place.keyed(person)
+    agent = place.agent(person)
     problem = agent.refused("request_authorization", provider="upstream", scopes=["notes"], reason="x")
     person.decide(problem["authorizationUrl"], "decline")
     assert agent.refused("request_authorization", provider="upstream", scopes=["notes"], reason="x")["error"] == "scope-declined"

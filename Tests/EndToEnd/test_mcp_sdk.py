@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from harness.browsing import lend_session
-from harness.clicking import decide
+from harness.clicking import allow, decide
 from harness.instance import ROOT
 from harness.people import Person
 
@@ -101,6 +101,24 @@ def test_it_finds_registers_is_let_in_and_calls_without_holding_the_token(sdk):
     given = [token["token"] for token in sdk.instance.double.get("tokens")["github"]["access"]]
     kept = sdk.store.read_text()
     assert given and not [token for token in given if token in json.dumps(called) or token in kept]
+
+
+def test_a_person_is_asked_through_the_client(sdk):
+    sdk.start()
+    asked = {"provider": "corp", "method": "GET", "path": "/whoami", "scopes": ["repo"], "reason": "Look around"}
+    answer = sdk.ask(tool="call_api", arguments=asked)
+    if sdk.major == 1:
+        assert answer["error"]["code"] == -32042
+        link = answer["error"]["data"]["elicitations"][0]["url"]
+    else:
+        link = answer["elicit"]
+        assert "repo" in answer["message"]
+    sdk.window.goto(link)
+    expect(sdk.window.get_by_role("main")).to_contain_text("Look around")
+    decide(sdk.window)
+    allow(sdk.window)
+    done = sdk.ask(action="accept") if sdk.major == 2 else sdk.ask(tool="call_api", arguments=asked)
+    assert done["result"]["structuredContent"]["body"]["live"] is True
 
 
 def test_a_token_that_ended_is_refreshed_without_anybody(sdk):
