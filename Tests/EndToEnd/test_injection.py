@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -488,6 +489,22 @@ def test_the_token_is_in_no_answer_log_or_file(place):
     log = place.instance.log("toolshed-access.log")
     assert "/proxy/upstream/items " in log or '/proxy/upstream/items"' in log
     assert "state=open" not in log and "secret" not in log, "no query in the log"
+
+
+def test_the_lines_that_the_guide_begins_with_work(place):
+    """docs/INJECTION.md and docs/MCP.md, with what make up lays out."""
+    folder = place.instance.dir / "demo"
+    person, plugin = Person(place.instance), Plugin(place.instance)
+    need = plugin.link("demo", ["repo"], user=person)
+    person.connect(need["authorizationUrl"])
+    (folder / "authorization").write_text(f"Authorization: Bearer {plugin.key}\n")
+    (folder / "ask.json").write_text(json.dumps({"userId": person.user_id, "provider": "demo", "scopes": ["repo"]}))
+    for name, answer in (("INJECTION.md", '"live"'), ("MCP.md", '"connections"')):
+        command = re.search(r"```sh\n(curl .*?)```", (ROOT / f"docs/{name}").read_text(), re.S)[1]
+        command = command.replace(".up/", f"{place.instance.dir}/").replace("https://localhost:8443", place.instance.origin)
+        environment = os.environ | {"KEY": person.api_key().key}
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, timeout=30)
+        assert answer in done.stdout, (name, done)
 
 
 def test_toolshedd_nginx_prints_what_is_in_use(place):

@@ -104,7 +104,7 @@ ENTRIES = {
       userinfo: AT/demo/userinfo
     default_scopes: [read, write]
     operations:
-      whoami: { call: GET /whoami, text: Read who you are at the demo provider., scopes: [read] }
+      whoami: { call: GET /whoami, text: Read who you are at the demo provider., scopes: [read], or: [repo, write] }
       echo: { call: POST /echo, text: Have the demo provider repeat what you send., scopes: [write], body: "anything" }
     scopes:
       repo: { text: "Read and change your repositories at the demo provider, which are imaginary.", risk: write }
