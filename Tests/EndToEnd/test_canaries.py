@@ -18,6 +18,7 @@ import pytest
 from harness.authenticator import Authenticator
 from harness.canaries import Canaries, Search, files, forms, memory, processes
 from harness.loot import Loot
+from harness.oauth import Client, command_line, granted
 from harness.people import Person, Plugin
 from harness.thief import Thief
 
@@ -39,6 +40,7 @@ class Flows:
         self.plugin = Plugin(instance)
         self.canaries.add_token("plugin key", self.plugin.key)
         self.use()
+        self.clients()
         self.loot.copy(instance, "after")
         self.from_the_provider()
         self.keys()
@@ -103,6 +105,27 @@ class Flows:
         person.post("/api/connect", {"formToken": "wrong", "digest": "wrong"})
         person.get("/api/activity")
 
+    def clients(self) -> None:
+        """OAuth clients, from registration to the end; a code and a verifier that come to nothing, too."""
+        olga, client = Person(self.instance, "Olga"), Client(self.instance, token_endpoint_auth_method="client_secret_basic")
+        self.canaries.add("client secret", client.secret)
+        for _ in range(2):
+            code, verifier = client.code(olga)
+            self.canaries.add_token(self.numbered("authorization code"), code)
+            self.canaries.add(self.numbered("client verifier"), verifier)
+        client.tokens = granted(client.exchange(code, verifier))
+        device = command_line(self.instance)
+        begun = device.begin_device().json()
+        self.canaries.add_token("device code", begun["device_code"])
+        assert device.approve_device(olga, begun["user_code"]).status_code == 204
+        device.tokens = granted(device.poll(begun["device_code"]))
+        for tokens in (client.tokens, granted(client.refresh()), device.tokens):
+            for name in ("access_token", "refresh_token"):
+                if name in tokens:
+                    self.canaries.add_token(self.numbered(name), tokens[name])
+        client.is_live()
+        client.revoke(client.tokens["access_token"])
+
     def from_the_provider(self) -> None:
         for family, tokens in self.instance.double.get("tokens").items():
             for kind in ("access", "refresh"):
@@ -136,7 +159,8 @@ def test_every_kind_of_secret_came_up(flows):
     kinds = {name.rstrip("0123456789 ") for name in flows.canaries.secrets}
     for kind in ("invitation", "session cookie", "transaction cookie", "form token", "approval", "state", "code", "key",
                  "plugin key", "exchange code", "exchange code_verifier", "exchange client_secret", "ENCRYPTION_KEY",
-                 "google refresh token", "github access token"):
+                 "google refresh token", "github access token", "authorization code", "client verifier",
+                 "device code", "access_token", "refresh_token"):
         assert kind in kinds, kinds
 
 

@@ -24,6 +24,13 @@ def test_the_document_is_valid_openapi():
     validate(DOCUMENT)
 
 
+def test_the_document_is_served_as_json_also_while_no_worker_answers(instance, fresh):
+    reply = instance.get("/api/openapi.json")
+    assert reply.status_code == 200 and reply.headers["Content-Type"] == "application/json"
+    assert reply.json() == DOCUMENT and reply.json()["openapi"].startswith("3.1.")
+    assert fresh(double=False).serve().get("/api/openapi.json").json() == DOCUMENT
+
+
 # Against the sources
 
 

@@ -1,6 +1,6 @@
 // /authorize: shows which application asks to be let in, and takes the decision. Opening it changes nothing.
 import { armed } from "/armed.js";
-import { byId, call, clean, comeBack, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
+import { byId, call, clean, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
 
 const states = new Set(["unknown-client", "redirect-mismatch", "invalid-request"]);
 const headings = {
@@ -88,10 +88,6 @@ function undecided(problem) {
     if (problem.status === 401) return signIn();
     if (problem.status === 409) return load({ changed: true });
     if (states.has(problem.code)) return refuse(problem);
-    if (problem.code === "fresh-sign-in-required") {
-        comeBack(location.pathname + location.search);
-        return say(problem.sentence, { tone: "bad", focus: true, link: { href: "/sign-in", text: "Sign in again." } });
-    }
     say(problem.sentence, { tone: "bad", focus: true });
     gate.arm();
 }

@@ -1,7 +1,7 @@
 // /device: takes the code that a program without a browser shows, says who waits under it, and takes the decision. The
 // code is only ever typed: an address that held it would be an address that somebody else can send.
 import { armed } from "/armed.js";
-import { byId, call, clean, comeBack, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
+import { byId, call, clean, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
 
 const form = byId("code");
 let shown = null; // the document that the person is looking at, with the code that led to it
@@ -38,10 +38,6 @@ async function ask(code) {
 
 function refuse(problem) {
     if (problem.status === 401) return signIn();
-    if (problem.code === "fresh-sign-in-required") {
-        comeBack(location.pathname);
-        return say("Sign in again first: this needs to be you, now.", { tone: "bad", focus: true, link: { href: "/sign-in", text: "Sign in." } });
-    }
     const wrong = problem.status === 404;
     if (wrong) form.elements.code.setAttribute("aria-invalid", "true");
     say(wrong ? "No program waits under this code. Compare it with what the program shows; after ten minutes it ends." : problem.sentence,

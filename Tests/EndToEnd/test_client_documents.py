@@ -1,0 +1,261 @@
+"""Clients that are described by a document at their own address (B-CIMD), and addresses that mean harm."""
+
+import json
+import ssl
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from harness.flow import timed
+from harness.oauth import Client, granted, pkce, refused
+from harness.people import Person
+
+REDIRECT = "http://localhost/callback"
+
+
+class Site(ThreadingHTTPServer):
+    """An https site on loopback; each path behaves in its own way. `asked` are the paths, in order."""
+
+    daemon_threads = True
+
+    def __init__(self, instance):
+        super().__init__(("127.0.0.1", 0), Answers)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(instance.dir / "etc/tls/cert.pem", instance.dir / "etc/tls/key.pem")
+        self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.origin = f"https://localhost:{self.server_port}"
+        self.asked: list[str] = []
+        self.headers: list[dict] = []
+        self.changes: dict = {}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_):
+        pass  # whoever was hung up on
+
+    def document(self, path: str) -> dict:
+        return {"client_id": self.origin + path, "client_name": "Documented", "redirect_uris": [REDIRECT],
+                "grant_types": ["authorization_code", "refresh_token"], "token_endpoint_auth_method": "none"} | self.changes
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.server.headers.append(dict(self.headers))
+        kind = self.path.split("/")[1].split(".")[0]
+        try:
+            getattr(self, f"say_{kind}", self.say_good)()
+        except OSError:
+            pass  # hung up on, as it should be
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, body: bytes, status: int = 200, type: str = "application/json", **headers):
+        self.send_response(status)
+        for name, value in ({"Content-Type": type, "Content-Length": str(len(body))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def say_good(self):
+        self.reply(json.dumps(self.server.document(self.path)).encode())
+
+    def say_redirect(self):
+        self.reply(b"", 302, Location=self.server.origin + "/good.json")
+
+    def say_html(self):
+        self.reply(json.dumps(self.server.document(self.path)).encode(), type="text/html")
+
+    def say_missing(self):
+        self.reply(json.dumps(self.server.document(self.path)).encode(), 404)
+
+    def say_other(self):
+        self.reply(json.dumps(self.server.document("/good.json")).encode())
+
+    def say_secret(self):
+        self.reply(json.dumps(self.server.document(self.path) | {"client_secret": "x"}).encode())
+
+    def say_nameless(self):
+        document = self.server.document(self.path)
+        del document["client_name"]
+        self.reply(json.dumps(document).encode())
+
+    def say_big(self):
+        self.reply(json.dumps(self.server.document(self.path) | {"padding": "x" * 11_000}).encode())
+
+    def say_endless(self):
+        """Ten gigabytes, if somebody took them."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(10 << 30))
+        self.end_headers()
+        for _ in range(10 << 14):
+            self.wfile.write(b"x" * (64 << 10))
+
+    def say_slow(self):
+        body = json.dumps(self.server.document(self.path)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        for byte in body:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def instance(module_instance_with_ca):
+    return module_instance_with_ca
+
+
+@pytest.fixture(scope="module")
+def module_instance_with_ca():
+    from harness.instance import Instance
+    made = Instance()
+    with (made.dir / "etc/environment").open("a") as file:
+        file.write(f"TOOLSHED_CA_FILE={made.ca}\n")
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def site(instance):
+    made = Site(instance)
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def client_at(instance, site: Site, path: str) -> Client:
+    client = Client(instance, redirect="http://localhost:3118/callback", client_id=site.origin + path)
+    client.name = "Documented"
+    return client
+
+
+def test_b_cimd_1_to_5_a_document_stands_for_a_registration(instance, site):
+    person, client = Person(instance), client_at(instance, site, "/good.json")
+    shown = client.asked(person, client.query(pkce()[1])).json()
+    assert shown["client"] == {"id": client.id, "name": "Documented", "kind": "document", "host": "localhost", "loopbackOnly": True}
+    assert shown["redirect"]["destination"] == "localhost" and shown["warning"] is False
+    client.log_in(person)
+    assert client.renew().tokens["access_token"].startswith("tsa_")
+    headers = site.headers[0]
+    assert headers["Accept"] == "application/json" and "Cookie" not in headers and "Authorization" not in headers
+    assert site.asked == ["/good.json"], "B-CIMD-4: once, while it is fresh"
+    instance.sql("UPDATE oauth_client SET fresh_until_ms = 1 WHERE kind = 'document'")
+    assert client.renew().tokens, "the token endpoint asks nobody"
+    assert site.asked == ["/good.json"]
+    client.asked(person, client.query(pkce()[1]))
+    assert site.asked == ["/good.json"] * 2
+
+
+def test_b_cimd_4_what_changed_is_shown_before_it_counts(instance, site):
+    person, client = Person(instance), client_at(instance, site, "/good2.json")
+    query = client.query(pkce()[1])
+    shown = client.asked(person, query).json()
+    site.changes = {"client_name": "Another name"}
+    instance.sql("UPDATE oauth_client SET fresh_until_ms = 1 WHERE kind = 'document'")
+    body = {"decision": "approve", "digest": shown["digest"], "formToken": shown["formToken"], "query": query}
+    assert person.post("/api/authorize", body).status_code == 409
+    site.changes = {"redirect_uris": ["http://localhost/other"]}
+    instance.sql("UPDATE oauth_client SET fresh_until_ms = 1 WHERE kind = 'document'")
+    assert client.asked(person, query).json()["error"] == "redirect-mismatch"
+
+
+@pytest.mark.parametrize("path", ["/redirect", "/html", "/missing", "/other", "/secret", "/nameless", "/big", "/endless", "/slow"])
+def test_b_cimd_2_and_3_a_hostile_or_wrong_document_is_no_client_and_holds_nobody_up(path, instance, site):
+    person, client = Person(instance), client_at(instance, site, path)
+    known = Client(instance)
+    query = client.query(pkce()[1])
+    answer, seconds = timed(lambda: client.asked(person, query))
+    assert answer.status_code == 400 and answer.json()["error"] == "unknown-client", answer.text
+    assert seconds < 12, "five seconds, on a machine that is busy"
+    assert site.asked == [path], "not followed, not tried again"
+    refused(client.refresh("tsf_x"), "invalid_client", 401)
+    assert known.asked(person, known.query(pkce()[1])).status_code == 200, "others go on"
+    client.asked(person, query)
+    assert site.asked == [path] * 2, "errors are not remembered"
+
+
+def test_slow_documents_take_no_thread_from_others(instance, site):
+    person, client = Person(instance), client_at(instance, site, "/slow")
+    waiting = [threading.Thread(target=lambda: client.asked(person, client.query(pkce()[1]))) for _ in range(16)]
+    for thread in waiting:
+        thread.start()
+    _, seconds = timed(lambda: [Person(instance).get("/api/me") for _ in range(3)])
+    for thread in waiting:
+        thread.join(30)
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("client_id", [
+    "https://10.0.0.1/client", "https://169.254.169.254/latest/meta-data", "https://[fd00::1]/client", "https://0.0.0.0/client",
+    "https://192.168.1.1:8443/client", "https://[::ffff:10.0.0.1]/client", "http://localhost/client", "https://localhost",
+    "https://localhost/", "https://localhost/../client", "https://localhost/%2e%2e/client", "https://user@localhost/client",
+    "https://localhost/client#x", "https://nowhere.invalid/client", "file:///etc/passwd", "https://localhost:1/client",
+])
+def test_b_cimd_1_and_2_addresses_that_are_not_asked(client_id, instance):
+    person = Person(instance)
+    client = Client(instance, redirect=REDIRECT, client_id=client_id)
+    answer, seconds = timed(lambda: client.asked(person, client.query(pkce()[1])))
+    assert answer.status_code == 400 and answer.json()["error"] == "unknown-client"
+    assert seconds < 6
+
+
+def test_nobody_makes_the_server_ask_without_signing_in(instance, site):
+    client = client_at(instance, site, "/good.json?unseen")
+    assert client.asked(Person(instance, signed_in=False), client.query(pkce()[1])).status_code == 401
+    refused(client.exchange("tsg_x", "x" * 43), "invalid_client", 401)
+    assert site.asked == []
+
+
+# Registration, in numbers
+
+
+def test_b_dcr_1_a_flood_is_stopped_for_all_workers_and_nobody_else_is_affected(fresh):
+    flooded = fresh(environment={"TOOLSHED_REGISTRATIONS_PER_HOUR": "180", "TOOLSHED_WORKERS": "4"}, double=False).start()
+    body = {"redirect_uris": ["https://app.example/callback"]}
+    # Three a minute from an address, eighteen an hour from its network.
+    answers = [flooded.post("/register", json=body) for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [201] * 3 + [429] * 5
+    assert answers[-1].headers["Retry-After"] and answers[-1].json()["error"] == "rate-limited"
+    first = answers[0].json()["client_id"]
+    client, person = Client(flooded, client_id=first), Person(flooded)
+    client.tokens = {}
+    code, verifier = client.code(person)
+    granted(client.exchange(code, verifier))
+    assert flooded.post("/register", json=body).status_code == 201, "what was authorized does not count"
+    for _ in range(5):
+        flooded.sql("UPDATE oauth_client SET created_at_ms = created_at_ms - 61000")
+        for _ in range(3):
+            flooded.post("/register", json=body)
+    flooded.sql("UPDATE oauth_client SET created_at_ms = created_at_ms - 61000")
+    assert flooded.post("/register", json=body).status_code == 429, "the network's hour"
+    flooded.sql("UPDATE oauth_client SET created_at_ms = created_at_ms - 3600000")
+    assert flooded.post("/register", json=body).status_code == 201
+
+
+# Death
+
+
+def test_kill_9_around_rotation_loses_no_client(fresh):
+    instance = fresh(environment={"TOOLSHED_WORKERS": "2"}, double=False).start()
+    person, client = Person(instance), Client(instance)
+    client.log_in(person)
+    for round in range(6):
+        token, heard = client.tokens["refresh_token"], []
+        asking = threading.Thread(target=lambda: heard.append(client.refresh(token)))
+        asking.start()
+        time.sleep(0.004 * round)
+        for worker in instance.children("work"):
+            instance.kill(worker)
+        asking.join(30)
+        instance.await_ready()
+        answer = next((one for one in heard if one.status_code == 200), None) or client.refresh(token)
+        client.tokens = granted(answer)
+    assert client.renew().tokens
