@@ -122,7 +122,9 @@ class Flows:
         for tokens in (client.tokens, granted(client.refresh()), device.tokens):
             for name in ("access_token", "refresh_token"):
                 if name in tokens:
-                    self.canaries.add_token(self.numbered(name), tokens[name])
+                    # Of our own, and so passed on by nginx; a provider's never is.
+                    kind = "own access token" if name == "access_token" else "own renewal token"
+                    self.canaries.add_token(self.numbered(kind), tokens[name])
         client.is_live()
         client.revoke(client.tokens["access_token"])
 
@@ -160,7 +162,7 @@ def test_every_kind_of_secret_came_up(flows):
     for kind in ("invitation", "session cookie", "transaction cookie", "form token", "approval", "state", "code", "key",
                  "plugin key", "exchange code", "exchange code_verifier", "exchange client_secret", "ENCRYPTION_KEY",
                  "google refresh token", "github access token", "authorization code", "client verifier",
-                 "device code", "access_token", "refresh_token"):
+                 "device code", "own access token", "own renewal token"):
         assert kind in kinds, kinds
 
 
