@@ -155,6 +155,15 @@ def test_scopes_are_those_of_the_operation_unless_the_caller_names_them(place):
     assert place.call("GET", "/somewhere/else").status_code == 200, "what the catalogue does not know needs what there is"
 
 
+def test_a_refusal_that_would_not_fit_into_a_field_comes_without_its_lists(place):
+    scopes = [f"https://api.example/auth/{number:02}/:::::::" for number in range(28)]
+    vended = place.key.link("upstream", scopes)
+    assert len(json.dumps(vended)) > 3072 and len(vended["missingScopes"]) == 28
+    problem = assert_problem_at_proxy(place.call("GET", "/items", headers={"Toolshed-Scope": " ".join(scopes)}), 403, "authorization-required")
+    assert problem["authorizationUrl"] == vended["authorizationUrl"] and problem["matchCode"] == vended["matchCode"]
+    assert problem["missingScopes"] == problem["grantedScopes"] == []
+
+
 def test_another_set_of_scopes_that_does_as_well_is_not_asked_again(place):
     holder = Person(place.instance)
     holder.connect({"owner": "toolshed", "bridge": "upstream", "scope": "admin"})
