@@ -72,8 +72,8 @@ let package = Package(
         .target(
             name: "Broker",
             dependencies: [
-                "Assertions", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings",
-                "Vault",
+                "Assertions", "CLinux", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets",
+                "Settings", "Vault",
             ],
             swiftSettings: settings),
 

@@ -15,11 +15,12 @@ public final class Broker {
     public let random: Randomness
     public let keeper: KeeperPort
     let discovered: Discovered
+    let rates: RateTable
     let vendStatement: VendStatement
 
     public init(
         store: Store, settings: Settings, audit: AuditLog, keeper: KeeperPort, discovered: Discovered,
-        random: Randomness
+        rates: RateTable, random: Randomness
     ) throws {
         self.store = store
         self.settings = settings
@@ -27,6 +28,7 @@ public final class Broker {
         self.keeper = keeper
         self.random = random
         self.discovered = discovered
+        self.rates = rates
         vendStatement = try VendStatement(store: store)
     }
 

@@ -42,6 +42,8 @@ public struct ConsentDocument: Sendable {
         public let text: String
         public let risk: String
         public let isNew: Bool
+        /// The person may leave it out.
+        public let isOptional: Bool
     }
 
     public struct Other: Sendable {
@@ -89,12 +91,18 @@ public struct ConsentDocument: Sendable {
     public let scopes: [ScopeLine]
     public let alsoIncludes: [ScopeLine]
     public let others: [Other]
-    public let needsProvider: Bool
+    public internal(set) var needsProvider: Bool
+    /// What the limits of the plugin that asks do not permit it to have: then there is nothing to approve.
+    public let beyondLimits: [ScopeLine]
+    /// The person types a key here instead of going to the provider's page.
+    public let keyRules: KeyRules?
     public let expiresIn: Int64?
 
     /// Binds a decision to what was shown. Under a key of the session: it is stored, and the account's name is in it.
     func digest(for session: OpenSlot) throws -> [UInt8] {
-        func lines(_ list: [ScopeLine]) -> [String] { list.map { "\($0.scope)|\($0.text)|\($0.risk)|\($0.isNew)" } }
+        func lines(_ list: [ScopeLine]) -> [String] {
+            list.map { "\($0.scope)|\($0.text)|\($0.risk)|\($0.isNew)|\($0.isOptional)" }
+        }
         let parts: [String] =
             [
                 signedInAs, provider.id, provider.name, account ?? "", namedAccount ?? "",
@@ -103,6 +111,7 @@ public struct ConsentDocument: Sendable {
                 tool, matchCode ?? "", "\(needsProvider)", "\(isFinished)",
             ] + lines(scopes) + ["also"] + lines(alsoIncludes) + others.map { "\($0.id)|\($0.name)|\($0.ticked)" }
             + ["accounts"] + accounts.map { "\($0.id)|\($0.account)|\($0.isChosen)" }
+            + ["beyond"] + lines(beyondLimits)
         var data = AssociatedData("toolshed/v1/consent")
         for part in parts { data.add(part) }
         return try session.derived.derive(TagRole.self, label: "toolshed/v1/consent").tag(data)
@@ -111,7 +120,7 @@ public struct ConsentDocument: Sendable {
 
 /// The document together with what deciding about it needs.
 struct Consent {
-    let document: ConsentDocument
+    var document: ConsentDocument
     let provider: Provider
     let request: Request?
     let requestID: RequestID?
@@ -121,9 +130,12 @@ struct Consent {
     /// The account that the caller named and nobody has connected yet.
     let namedAccount: String?
     let destination: VaultID
-    let asked: ScopeSet
+    let basis: ConsentBasis
+    var asked: ScopeSet
     /// All that the resulting token was said to carry.
-    let shown: ScopeSet
+    var shown: ScopeSet
+    /// Asked for, and left out by the person.
+    var left = ScopeSet.empty
 }
 
 extension Broker {
@@ -140,7 +152,7 @@ extension Broker {
                 // Somebody who comes by themselves has changed their mind about an earlier no.
                 try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
             }
-            return try rows.issueFormToken(slot: session.id, bound: digest, at: now)
+            return try rows.issueFormToken(slot: session.id, digest: digest, scopes: consent.asked, at: now)
         }
         return (consent.document, Base64URL.encode(digest), token)
     }
@@ -164,14 +176,12 @@ extension Broker {
         let isLive = (status == .active || isPaused) && !link.separate
         let isNamed = if case .one = link.connection { true } else { false }
         let reconnects = isNamed && request == nil && !link.separate
-        let missing = provider.missing(from: isLive ? granted : .empty, for: asked)
-        let isPlugin = request?.callerKind == .plugin
         // A plugin is handed the connection's key, which only a session that opens the vault can give.
-        let canShare = destination == session.vault.id
-        let needsProvider = reconnects || !missing.isEmpty || !isLive || (isPlugin && !canShare)
-        let shown =
-            needsProvider
-            ? provider.canonical(provider.requestScopes(asked: asked, granted: granted)).union(asked) : granted
+        let needsKey = request?.callerKind == .plugin && destination != session.vault.id
+        let basis = ConsentBasis(granted: granted, isLive: isLive, mustAsk: reconnects || needsKey)
+        let terms = ConsentTerms(asked: asked, basis, provider)
+        let shown = terms.shown
+        let reach = try self.reach(of: request)
         let also = ScopeSet(shown.names.filter { provider.missing(from: asked, for: ScopeSet([$0])).isEmpty == false })
         let document = ConsentDocument(
             isFinished: request.map { !$0.isOpen(at: now) } ?? false,
@@ -182,17 +192,22 @@ extension Broker {
             separable: existing != nil && !link.separate && provider.connectsSeparately, resumes: isPaused,
             requester: try request.map { try requester(of: $0, session: session) }, reason: claim?.reason ?? "",
             tool: claim?.tool ?? "", matchCode: link.request.map { Request.matchCode(of: $0) },
-            askedAt: request?.createdAt, scopes: lines(asked, new: missing, provider),
+            askedAt: request?.createdAt,
+            scopes: lines(asked, new: terms.missing, optional: request?.optional ?? .empty, provider),
             alsoIncludes: lines(also, new: provider.missing(from: granted, for: also), provider),
             others: try others(
                 request: request, connection: link.separate ? nil : existing?.connection, shown: shown,
                 provider: provider, session: session,
                 at: now),
-            needsProvider: needsProvider, expiresIn: request.map { max(0, now.seconds(until: $0.expiresAt)) })
+            needsProvider: terms.needsProvider,
+            beyondLimits: lines(
+                ScopeSet(shown.names.filter { !reach.covers(ScopeSet([$0]), provider) }), new: .empty, provider),
+            keyRules: terms.needsProvider ? provider.keyRules : nil,
+            expiresIn: request.map { max(0, now.seconds(until: $0.expiresAt)) })
         return Consent(
             document: document, provider: provider, request: request, requestID: link.request,
             existing: existing?.connection, separate: link.separate, namedAccount: document.namedAccount,
-            destination: destination, asked: asked, shown: shown.union(asked))
+            destination: destination, basis: basis, asked: asked, shown: shown.union(asked))
     }
 
     /// The link's own words must be the request's, and the person it was made for must be the one who opens it.
@@ -278,11 +293,22 @@ extension Broker {
         return (credential.accountLabel, credential.label)
     }
 
-    private func lines(_ scopes: ScopeSet, new: ScopeSet, _ provider: Provider) -> [ConsentDocument.ScopeLine] {
+    private func reach(of request: Request?) throws -> PluginReach {
+        guard let request, request.callerKind == .plugin, let id = PluginID(bytes: request.caller) else {
+            return .unlimited
+        }
+        return try store.read { try $0.reach(of: id, to: request.person) }
+    }
+
+    /// New ones may be left out where the caller said that it can do without, or the catalogue that everybody can.
+    private func lines(
+        _ scopes: ScopeSet, new: ScopeSet, optional: ScopeSet = .empty, _ provider: Provider
+    ) -> [ConsentDocument.ScopeLine] {
         scopes.names.map { name in
             let words = provider.description(of: name)
             return ConsentDocument.ScopeLine(
-                scope: name, text: words.text, risk: words.risk.rawValue, isNew: new.contains(name))
+                scope: name, text: words.text, risk: words.risk.rawValue, isNew: new.contains(name),
+                isOptional: new.contains(name) && (optional.contains(name) || provider.isOptional(name)))
         }
     }
 

@@ -68,6 +68,9 @@ extension Broker {
     public struct PluginSummary: Sendable {
         public let plugin: Plugin
         public let connections: [Reach]
+        public let standing: PluginStanding
+        /// Of a plugin of one's own; how the operator's are kept is the operator's.
+        public let keys: [PluginKey]
     }
 
     /// One connection that a plugin was let in to.
@@ -83,7 +86,7 @@ extension Broker {
     /// Of a plugin's connections, as many as anybody reads.
     private static let reachShown = 100
 
-    public func pluginSummaries(_ session: OpenSlot) throws -> [PluginSummary] {
+    public func pluginSummaries(_ session: OpenSlot, at now: Instant) throws -> [PluginSummary] {
         try store.read { rows in
             return try rows.plugins(visibleTo: session.person).map { plugin in
                 let approvals = try rows.approvals(
@@ -97,7 +100,8 @@ extension Broker {
                                 account: try account(of: $0, session: session, rows), scopes: approval.scopes,
                                 status: approval.status)
                         }
-                    })
+                    }, standing: try rows.standing(of: plugin.id, with: session.person),
+                    keys: plugin.owner == nil ? [] : try rows.keys(of: plugin.id, at: now))
             }
         }
     }
@@ -136,7 +140,8 @@ extension Broker {
     /// Whether the caller is one of ours at all, for answers that would otherwise teach a stranger the form.
     public func isKnown(_ token: borrowing Token, at now: Instant) throws -> Bool {
         try store.read { rows in
-            token.kind == .plugin ? try rows.openPlugin(token) != nil : try rows.openSlot(token, at: now) != nil
+            token.kind == .plugin
+                ? try rows.openPlugin(token, at: now) != nil : try rows.openSlot(token, at: now) != nil
         }
     }
 }

@@ -10,36 +10,67 @@ public struct Decision: Sendable {
 
     public let verdict: Verdict
     public let digest: String
+    /// With the scopes that were left ticked.
     public let link: ConnectLink
     public let alsoFor: [String]
     public let formToken: String
+    /// What the person typed where the provider gives out keys.
+    public let key: TypedKey?
 
-    public init(verdict: Verdict, digest: String, link: ConnectLink, alsoFor: [String], formToken: String) {
+    public init(
+        verdict: Verdict, digest: String, link: ConnectLink, alsoFor: [String], formToken: String, key: TypedKey? = nil
+    ) {
         (self.verdict, self.digest, self.link) = (verdict, digest, link)
-        (self.alsoFor, self.formToken) = (alsoFor, formToken)
+        (self.alsoFor, self.formToken, self.key) = (alsoFor, formToken, key)
     }
 }
 
 extension Broker {
     /// Where the browser goes next: the provider's page by way of `login`, or the page that says how it ended.
-    public func decide(_ decision: Decision, session: OpenSlot, at now: Instant) throws -> String {
-        let consent = try self.consent(for: decision.link, session: session, at: now)
-        let bound = try store.write { try $0.useFormToken(decision.formToken, slot: session.id, at: now) }
-        guard let bound, bound == (try consent.document.digest(for: session)),
-            Base64URL.decode(decision.digest) == bound
+    public func decide(_ decision: Decision, session: OpenSlot, at now: Instant) throws -> Step<String> {
+        // What the page showed is bound to its token; the decision says what is left of it.
+        let shown = try store.read { try $0.shownConsent(decision.formToken, slot: session.id, at: now) }
+        let link = ConnectLink(
+            provider: decision.link.provider, scopes: shown?.scopes ?? decision.link.scopes,
+            request: decision.link.request, connection: decision.link.connection, separate: decision.link.separate)
+        let full = try self.consent(for: link, session: session, at: now)
+        guard let shown, full.provider.canonical(decision.link.scopes).isSubset(of: full.asked) else {
+            throw Refusal.changed
+        }
+        if decision.verdict == .approve, full.provider.keyRules != nil { try decision.key?.check(full.provider) }
+        guard try store.write({ try $0.useFormToken(decision.formToken, slot: session.id, at: now) }) != nil,
+            shown.digest == (try full.document.digest(for: session)), Base64URL.decode(decision.digest) == shown.digest,
+            !full.document.isFinished
         else {
             throw Refusal.changed
         }
-        guard !consent.document.isFinished else { throw Refusal.changed }
         switch decision.verdict {
-        case .decline: return try decline(consent, session: session, at: now)
+        case .decline: return .done(try decline(full, session: session, at: now))
         case .approve:
+            guard full.document.beyondLimits.isEmpty else { throw Refusal.notPermitted(.beyondLimits) }
+            let consent = try full.leaving(full.asked.subtracting(full.provider.canonical(decision.link.scopes)))
             let plugins = try chosenPlugins(decision, consent)
             let clients = chosenClients(decision, consent)
-            return consent.document.needsProvider
-                ? try sendToProvider(consent, plugins: plugins, clients: clients, session: session, at: now)
-                : try share(consent, plugins: plugins, clients: clients, session: session, at: now)
+            guard consent.document.needsProvider else {
+                return .done(try share(consent, plugins: plugins, clients: clients, session: session, at: now))
+            }
+            let approved = try self.approved(consent, plugins: plugins, clients: clients, session: session)
+            guard consent.provider.keyRules == nil else {
+                guard let key = decision.key else { throw Refusal.invalidRequest([TypedKey.missing]) }
+                return try takeKey(key, consent, approved, session: session, at: now)
+            }
+            return .done(try sendToProvider(consent, approved, session: session, at: now))
         }
+    }
+
+    /// What the person left out is a no to the caller that asked, for a day; what they approved is no longer one.
+    func remember(_ consent: Consent, _ rows: Rows, at now: Instant) throws {
+        guard let request = consent.request else { return }
+        try rows.forgetDeclines(
+            person: request.person, caller: request.caller, provider: consent.provider.id, scopes: consent.asked.names)
+        try rows.decline(
+            consent.left, caller: request.caller, person: request.person, provider: consent.provider.id,
+            until: now.adding(seconds: 86_400))
     }
 
     /// The requester, and those of the shown others that the person ticked.
@@ -118,32 +149,37 @@ extension Broker {
             }
             for client in clients { try rows.allow(connection.id, for: client, of: session.person) }
             if let request = consent.request { _ = try rows.end(request.idHash, as: .completed) }
-            try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
+            try remember(consent, rows, at: now)
             try rows.store(outcome, at: now)
         }
         return Self.donePage(outcome.id)
     }
 
-    private func sendToProvider(
-        _ consent: Consent, plugins: [PluginID], clients: [ClientGrantID], session: OpenSlot, at now: Instant
-    ) throws -> String {
-        let granted = consent.separate ? .empty : consent.existing?.scopes ?? .empty
+    /// What the click settled, for the way to the provider and back.
+    private func approved(
+        _ consent: Consent, plugins: [PluginID], clients: [ClientGrantID], session: OpenSlot
+    ) throws -> ApprovedConsent {
         let named = try store.read { rows in
             try consent.namedAccount.map {
                 try rows.namedAccountTag(provider: consent.provider.id, name: $0, in: session.vault)
             }
         }
-        let approved = ApprovedConsent(
+        return ApprovedConsent(
             provider: consent.provider.id, vault: consent.destination, asked: consent.asked, shown: consent.shown,
-            sent: consent.provider.requestScopes(asked: consent.asked, granted: granted), extends: consent.existing?.id,
-            separate: consent.separate, request: consent.request?.idHash, plugins: plugins,
-            clients: clients, namedAccount: named)
+            sent: consent.provider.requestScopes(asked: consent.asked, granted: consent.basis.granted),
+            extends: consent.existing?.id, separate: consent.separate, request: consent.request?.idHash,
+            plugins: plugins, clients: clients, namedAccount: named)
+    }
+
+    private func sendToProvider(
+        _ consent: Consent, _ approved: ApprovedConsent, session: OpenSlot, at now: Instant
+    ) throws -> String {
         try record(
             AuditRecord(
                 .consented, person: session.person, provider: consent.provider.id.json,
                 caller: consent.document.requester?.id, scopes: consent.shown.text), at: now)
         let approval = try store.write { rows in
-            try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
+            try remember(consent, rows, at: now)
             if let request = consent.request { try rows.approve(request: request.idHash) }
             return try rows.issueApproval(approved, slot: session.id, at: now)
         }
@@ -151,7 +187,7 @@ extension Broker {
             + "&scope=\(Percent.encode(approved.asked.text))&approval=\(approval)"
     }
 
-    private func outcome(
+    func outcome(
         _ consent: Consent, session: OpenSlot, status: OutcomeStatus, message: String?
     ) -> Outcome {
         Outcome(

@@ -20,9 +20,11 @@ enum Choice {
 extension Broker {
     /// For a plugin the answer depends only on its own approvals: what else the person has is not there for it.
     func choose(
-        _ candidates: [VendCandidate], for request: VendRequest, provider: Provider, caller: OpenCaller, at now: Instant
+        _ candidates: [VendCandidate], for request: VendRequest, provider: Provider, caller: OpenCaller,
+        _ reach: PluginReach = .unlimited, at now: Instant
     ) throws -> Choice {
         let asked = provider.canonical(request.scopes)
+        guard reach.covers(asked, provider) else { throw Refusal.notPermitted(.beyondLimits) }
         var reachable = candidates
         if case .holder(let slot) = caller, let client = slot.client {
             let allowed = try store.read { try $0.connectionsAllowed(for: client) }
@@ -35,13 +37,19 @@ extension Broker {
                 try byID.isEmpty
                 ? reachable.filter { try isNamed(account, $0, provider: provider, caller: caller) } : byID
         }
-        let wanted = asked.isEmpty ? provider.canonical(provider.defaultScopes) : asked
+        let wanted = asked.isEmpty ? reach.defaults(provider) : asked
+        guard !wanted.isEmpty || reach.ceilings(at: provider.id).isEmpty else {
+            throw Refusal.notPermitted(.beyondLimits)
+        }
         if case .locked = caller { return .unmet(Need(reason: .vaultLocked, missing: wanted, granted: .empty)) }
         guard !reachable.isEmpty else {
             return .unmet(Need(reason: .notConnected, missing: wanted, granted: .empty))
         }
         let approved = caller.kind == .plugin ? reachable.filter { $0.isApproved(provider) } : reachable
-        let working = approved.filter { $0.status == .active && !$0.isDead(at: now) }
+        let live = approved.filter { $0.status == .active && !$0.isDead(at: now) }
+        let working = live.filter { reach.covers($0.scopes, provider) }
+        // Approved, but limited since then: no link would change that.
+        guard live.isEmpty || !working.isEmpty else { throw Refusal.notPermitted(.beyondLimits) }
         let sufficient = working.filter { candidate in
             provider.missing(from: candidate.scopes, for: asked).isEmpty
                 || request.alternatives.contains {
@@ -69,7 +77,10 @@ extension Broker {
         }
         if working.isEmpty, let dead = approved.first {
             return .unmet(
-                Need(reason: .reauthorizationRequired, missing: asked.isEmpty ? dead.scopes : asked, granted: .empty))
+                Need(
+                    reason: .reauthorizationRequired,
+                    missing: asked.isEmpty && reach.covers(dead.scopes, provider) ? dead.scopes : wanted,
+                    granted: .empty))
         }
         let best = working.max { $0.scopes.count < $1.scopes.count }
         let granted = best?.scopes ?? .empty
@@ -104,7 +115,7 @@ extension Broker {
     /// Turns a need into the answer the caller can act on: a link, or the person's earlier no.
     func refusal(
         for need: Need, _ request: VendRequest, of person: PersonID, provider: Provider, caller: OpenCaller,
-        at now: Instant
+        _ reach: PluginReach = .unlimited, at now: Instant
     ) throws -> Refusal {
         guard try store.read({ try $0.person(person) }) != nil else { return .notPermitted(.unknownPerson) }
         guard provider.isConfigured else { return .providerNotConfigured(provider.name) }
@@ -119,19 +130,27 @@ extension Broker {
         let asked = provider.canonical(request.scopes)
         let wanted =
             asked.isEmpty ? (need.missing.isEmpty ? provider.canonical(provider.defaultScopes) : need.missing) : asked
-        guard wanted.text.utf8.count < ConnectLink.scopeBytes else {
+        // What the caller can do without is left out where the person said no to it, or a limit does.
+        let optional = ScopeSet(
+            provider.canonical(request.optional).subtracting(wanted).names.filter { name in
+                !declined.contains { $0.scope == name } && reach.covers(ScopeSet([name]), provider)
+            })
+        let shown = wanted.union(optional)
+        guard shown.text.utf8.count < ConnectLink.scopeBytes else {
             return .invalidRequest([MemberError("scopes", "scope tokens that fit into a link: together at most 1 KiB")])
         }
         let claim = RequestClaim(reason: request.reason, tool: request.tool, account: request.account ?? "")
         let open = try store.write {
-            try $0.request(for: caller, person: person, provider: provider.id, scopes: wanted, claim: claim, at: now)
+            try $0.request(
+                for: caller, person: person, provider: provider.id, scopes: shown, optional: optional, claim: claim,
+                at: now)
         }
         guard let open else { return .rateLimited(retryAfter: 60) }
         return .authorizationRequired(
             AuthorizationRequired(
                 reason: need.reason,
                 url: need.reason == .vaultLocked
-                    ? unlockURL(open.id) : connectURL(provider: provider.id, scopes: wanted, request: open.id),
+                    ? unlockURL(open.id) : connectURL(provider: provider.id, scopes: shown, request: open.id),
                 requestID: open.id, statusURL: "\(settings.origin)/api/requests/\(open.id.text)",
                 expiresIn: max(0, now.seconds(until: open.request.expiresAt)), interval: open.request.interval,
                 matchCode: Request.matchCode(of: open.id), missing: need.missing,

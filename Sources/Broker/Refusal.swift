@@ -47,6 +47,7 @@ public enum Refusal: Error, Sendable {
         case lockedVault = "this key no longer opens its vault; ask for a token and follow the link"
         case navigation = "a browser that was led here; this is for programs"
         case otherCaller = "this kind of credential cannot do that"
+        case beyondLimits = "this is more than the limits of this plugin permit"
     }
 }
 

@@ -84,31 +84,6 @@ extension Broker {
         }
     }
 
-    /// What a withdrawn plugin can still do with what it was handed.
-    public struct Withdrawal: Sendable {
-        public let connection: ConnectionID
-        public let provider: ProviderID
-        /// false: the vault is not open here; the new key is made when it is.
-        public let isDone: Bool
-        public let tokenEndsAt: Instant?
-    }
-
-    /// The plugin's approvals end at once, and each of its connections gets a new key.
-    public func withdraw(_ plugin: PluginID, session: OpenSlot, at now: Instant) throws -> [Withdrawal] {
-        guard let known = try store.read({ try $0.plugin(plugin) }), known.owner == nil || known.owner == session.person
-        else { throw Refusal.notFound }
-        try record(
-            AuditRecord(.pluginWithdrawn, person: session.person, caller: plugin.text, callerKind: "plugin"), at: now)
-        let ids = try store.write { try $0.withdraw(plugin, of: session.person) }
-        return try ids.compactMap { id in
-            guard let connection = try store.read({ try $0.connection(id) }) else { return nil }
-            let isOpen = connection.vault == session.vault.id
-            if isOpen { try rekey(connection, background: connection.background, session: session) }
-            return Withdrawal(
-                connection: id, provider: connection.provider, isDone: isOpen, tokenEndsAt: connection.expiresAt)
-        }
-    }
-
     func rekey(_ connection: Connection, background: Bool, session: OpenSlot) throws {
         try rekey(connection, background: background, vault: session.vault)
     }

@@ -32,6 +32,13 @@ extension Broker {
             guard let call = try provider.identityCall(0, tokens: tokens) else { return .done(.wait) }
             return .send(call) { broker, result in
                 guard case .success(let reply) = result else { return .done(.wait) }
+                if provider.keyRules != nil {
+                    switch provider.judgeKey(reply, tokens: tokens) {
+                    case .accepted: return .done(.retry)
+                    case .refused: return try broker.afterRefusal(held)
+                    case .unknown: return .done(.wait)
+                    }
+                }
                 if provider.parseIdentity(0, reply: reply, tokens: tokens) != nil { return .done(.retry) }
                 guard reply.status == 401 || reply.status == 200 else { return .done(.wait) }
                 return try broker.afterRefusal(held)
@@ -66,6 +73,10 @@ extension Broker {
         try store.read { rows in
             guard let connection = try rows.connection(id), let key = try rows.key(of: connection, for: caller) else {
                 return nil
+            }
+            if case .plugin(let plugin) = caller {
+                let reach = try rows.reach(of: plugin.id, to: connection.person)
+                guard !reach.isMuted, reach.names(connection.provider) else { return nil }
             }
             return Held(
                 connection: connection, key: key, credential: try rows.openCredential(of: connection, with: key.key))

@@ -135,6 +135,11 @@ extension Broker {
 
     /// A person's own plugin: it may ask them only.
     public func makePlugin(name: String, session: OpenSlot, at now: Instant) throws -> (id: PluginID, key: SecretText) {
+        guard PluginName.isFit(name) else {
+            throw Refusal.invalidRequest([
+                MemberError("name", "1 to 80 visible characters, letters or digits among them")
+            ])
+        }
         try requireFresh(session, at: now)
         // What the consent page says in its own voice.
         let reserved =

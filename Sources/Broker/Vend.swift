@@ -8,6 +8,9 @@ import Vault
 /// What a vend hands out, while it lasts: the token lies in wiped memory and is written from there to the answer.
 public struct VendedToken {
     public let accessToken: UnsafeRawBufferPointer
+    public let tokenType: String
+    /// What stands before it in the header that carries it to the API.
+    public let prefix: String
     public let expiresIn: Int64?
     public let validUntil: Instant?
     public let scopes: ScopeSet
@@ -36,11 +39,15 @@ extension Broker {
             throw Refusal.invalidToken
         }
         if case .holder(let slot) = caller, slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }
+        // The operator's allow-list is the caller's; the person's own is asked when they are known to be meant.
+        guard row.reach.operators?.names(request.provider) ?? true else { throw Refusal.unknownProvider }
         let owner = try authorize(caller, asking: request.userID, person: person)
+        try admit(caller, to: request.provider, of: owner, row.reach, at: now)
         let provider = try self.provider(request.provider)
+        try permit(door, at: provider, row.reach)
         let choice: Choice
         do {
-            choice = try choose(row.candidates, for: request, provider: provider, caller: caller, at: now)
+            choice = try choose(row.candidates, for: request, provider: provider, caller: caller, row.reach, at: now)
         } catch let Refusal.accountChoice(accounts) {
             // Of two connections one may be a consent that came back while the vault was locked, of the same account.
             guard !isCaughtUp, case .holder(let slot) = caller, try hasUnsettled(slot.vault.id) else {
@@ -51,7 +58,7 @@ extension Broker {
         }
         switch choice {
         case .unmet(let need):
-            throw try refusal(for: need, request, of: owner, provider: provider, caller: caller, at: now)
+            throw try refusal(for: need, request, of: owner, provider: provider, caller: caller, row.reach, at: now)
         case .one(let candidate):
             // Its key was taken from somebody: nothing new is handed out or renewed under it. The other connections of
             // the vault wait for a request that is not measured.
@@ -128,7 +135,9 @@ extension Broker {
                 let validUntil = candidate.validUntil(provider)
                 return render(
                     VendedToken(
-                        accessToken: view.accessToken, expiresIn: validUntil.map { max(0, now.seconds(until: $0)) },
+                        accessToken: view.accessToken, tokenType: provider.keyRules?.tokenType ?? "Bearer",
+                        prefix: provider.keyRules?.prefix ?? "Bearer ",
+                        expiresIn: validUntil.map { max(0, now.seconds(until: $0)) },
                         validUntil: validUntil, scopes: candidate.scopes, provider: provider.id,
                         connection: candidate.id, account: view.accountLabel, refreshed: refreshed))
             })

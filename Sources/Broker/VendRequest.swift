@@ -8,6 +8,8 @@ public struct VendRequest: Sendable {
     public let scopes: ScopeSet
     /// Other sets of scopes that do as well; `scopes` is what a person is asked for.
     let alternatives: [ScopeSet]
+    /// Asked for with the others where a person is asked at all; a token without them will do.
+    public let optional: ScopeSet
     public let account: String?
     /// Seconds that must remain, 0…3600.
     public let minTTL: Int64
@@ -16,15 +18,16 @@ public struct VendRequest: Sendable {
 
     public init(
         userID: String?, provider: ProviderID, scopes: ScopeSet, alternatives: [ScopeSet] = [],
-        account: String? = nil, minTTL: Int64 = 60, reason: String = "", tool: String = ""
+        optional: ScopeSet = .empty, account: String? = nil, minTTL: Int64 = 60, reason: String = "", tool: String = ""
     ) {
         self.alternatives = alternatives
         (self.userID, self.provider, self.scopes, self.account) = (userID, provider, scopes, account)
+        self.optional = optional.subtracting(scopes)
         (self.minTTL, self.reason, self.tool) = (minTTL, reason, tool)
     }
 
     private enum Member: String {
-        case userId, provider, scopes, account, minTTL, reason, tool
+        case userId, provider, scopes, account, minTTL, reason, tool, optionalScopes
 
         var bit: UInt8 {
             switch self {
@@ -35,6 +38,15 @@ public struct VendRequest: Sendable {
             case .minTTL: 16
             case .reason: 32
             case .tool: 64
+            case .optionalScopes: 128
+            }
+        }
+
+        var kind: JSONKind {
+            switch self {
+            case .scopes, .optionalScopes: .array
+            case .minTTL: .number
+            case .userId, .provider, .account, .reason, .tool: .string
             }
         }
 
@@ -42,7 +54,7 @@ public struct VendRequest: Sendable {
             switch self {
             case .userId: "a user id"
             case .provider: "a provider as bridge or owner/bridge"
-            case .scopes: "an array of at most 200 RFC 6749 scope tokens"
+            case .scopes, .optionalScopes: "an array of at most 200 RFC 6749 scope tokens"
             case .account: "a connection id, label or account name of 1 to 256 characters"
             case .minTTL: "a whole number of seconds from 0 to 3600"
             case .reason: "a string of at most 256 characters"
@@ -58,6 +70,7 @@ public struct VendRequest: Sendable {
         var userID: String?
         var provider: ProviderID?
         var scopes = ScopeSet.empty
+        var optional = ScopeSet.empty
         var account: String?
         var minTTL: Int64 = 60
         var reason = ""
@@ -73,7 +86,7 @@ public struct VendRequest: Sendable {
                     return
                 }
                 seen |= member.bit
-                guard try value.fits(member == .scopes ? .array : member == .minTTL ? .number : .string) else {
+                guard try value.fits(member.kind) else {
                     wrong.append(MemberError(name, member.expected))
                     return
                 }
@@ -85,12 +98,15 @@ public struct VendRequest: Sendable {
                 case .provider:
                     provider = try? ProviderID(parsing: try value.string())
                     fits = provider != nil
-                case .scopes:
+                case .scopes, .optionalScopes:
                     var names: [String] = []
                     try value.array { (element) throws(JSONError) in
                         if try element.fits(.string) { names.append(try element.string()) } else { fits = false }
                     }
-                    do { scopes = try ScopeSet(tokens: names) } catch { fits = false }
+                    do {
+                        let set = try ScopeSet(tokens: names)
+                        if member == .scopes { scopes = set } else { optional = set }
+                    } catch { fits = false }
                 case .account:
                     account = try value.string()
                     // No name of ours has a control character.
@@ -113,7 +129,7 @@ public struct VendRequest: Sendable {
         guard wrong.isEmpty else { throw .invalidRequest(wrong) }
         guard let provider else { throw .invalidRequest([MemberError("provider", Member.provider.expected)]) }
         self.init(
-            userID: userID, provider: provider, scopes: scopes, account: account, minTTL: minTTL,
+            userID: userID, provider: provider, scopes: scopes, optional: optional, account: account, minTTL: minTTL,
             reason: reason.withoutControls, tool: tool.withoutControls)
     }
 }

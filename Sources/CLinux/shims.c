@@ -131,3 +131,9 @@ char **clinux_environment(void) {
 int clinux_reserve(int descriptor, off_t offset, off_t length) {
     return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
 }
+
+uint64_t clinux_load(const uint64_t *cell) { return __atomic_load_n(cell, __ATOMIC_ACQUIRE); }
+
+_Bool clinux_exchange(uint64_t *cell, uint64_t *expected, uint64_t desired) {
+    return __atomic_compare_exchange_n(cell, expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}

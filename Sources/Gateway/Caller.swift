@@ -28,7 +28,9 @@ extension Gateway {
         else { throw Refusal.invalidToken }
         switch token.kind {
         case .plugin:
-            guard let plugin = try broker.store.read({ try $0.openPlugin(token) }) else { throw Refusal.invalidToken }
+            guard let plugin = try broker.store.read({ try $0.openPlugin(token, at: now) }) else {
+                throw Refusal.invalidToken
+            }
             return .plugin(plugin)
         case .apiKey, .cli:
             switch try broker.holder(token, at: now) {

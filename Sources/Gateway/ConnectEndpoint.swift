@@ -2,6 +2,7 @@ import Broker
 import Encoding
 import FastCGI
 import OAuth
+import Providers
 import Settings
 import Vault
 
@@ -28,7 +29,7 @@ extension Gateway {
             parsing: exchange,
             known: [
                 "digest", "decision", "owner", "bridge", "scopes", "request", "connection", "separate", "alsoFor",
-                "formToken",
+                "formToken", "key",
             ])
         let link = try ConnectLink(
             owner: members.optionalText("owner"), bridge: members.text("bridge"), scopes: members.texts("scopes"),
@@ -36,9 +37,11 @@ extension Gateway {
             separate: members.flag("separate") ?? false)
         let decision = Decision(
             verdict: try members.choice("decision", Decision.Verdict.self), digest: try members.text("digest"),
-            link: link, alsoFor: try members.texts("alsoFor"), formToken: try members.text("formToken"))
-        let location = try broker.decide(decision, session: session, at: now)
-        return .done(.json { $0.object { $0.member("location", location) } })
+            link: link, alsoFor: try members.texts("alsoFor"), formToken: try members.text("formToken"),
+            key: try members.optionalText("key", limit: 8192).map { try TypedKey($0) })
+        return try broker.decide(decision, session: session, at: now).then(broker) { _, location in
+            .done(.json { $0.object { $0.member("location", location) } })
+        }
     }
 
     func outcome(_ exchange: Exchange, _ id: OutcomeID, _ now: Instant) throws -> Step<Reply> {
@@ -100,9 +103,19 @@ extension JSONWriter {
             writer.array("scopes", document.scopes) {
                 $0.scope($1)
                 $0.member("state", $1.isNew ? "new" : "granted")
-                $0.member("optional", false)
+                $0.member("optional", $1.isOptional)
             }
             writer.array("alsoIncludes", document.alsoIncludes) { $0.scope($1) }
+            writer.array("beyondLimits", document.beyondLimits) { $0.scope($1) }
+            writer.key("keyForm")
+            if let rules = document.keyRules {
+                writer.object {
+                    $0.member("name", rules.name)
+                    $0.member("page", rules.page)
+                }
+            } else {
+                writer.null()
+            }
             writer.array("others", document.others) {
                 $0.member("id", $1.id)
                 $0.member("name", $1.name)

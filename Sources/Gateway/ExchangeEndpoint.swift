@@ -32,7 +32,8 @@ extension Gateway {
             guard form["subject_token"] == nil else {
                 throw OAuthError(.invalidRequest, "a plugin names the person by userId and shows no subject_token")
             }
-            guard credentials.method == .basic, let plugin = try broker.store.read({ try $0.openPlugin(token) }),
+            guard credentials.method == .basic,
+                let plugin = try broker.store.read({ try $0.openPlugin(token, at: now) }),
                 plugin.id.text == credentials.clientID
             else {
                 throw OAuthError(
@@ -91,7 +92,7 @@ extension Gateway {
             writer.key("access_token")
             writer.string(utf8: token.accessToken)
             writer.member("issued_token_type", accessTokenType)
-            writer.member("token_type", "Bearer")
+            writer.member("token_type", token.tokenType)
             if let expiresIn = token.expiresIn { writer.member("expires_in", expiresIn) }
             writer.member("scope", token.scopes.text)
             writer.endObject()

@@ -55,8 +55,8 @@ extension Gateway {
 
     private static let inject: @Sendable (borrowing VendedToken) -> Reply = { token in
         var value = [UInt8]()
-        value.reserveCapacity(7 + token.accessToken.count)
-        value.append(contentsOf: "Bearer ".utf8)
+        value.reserveCapacity(token.prefix.utf8.count + token.accessToken.count)
+        value.append(contentsOf: token.prefix.utf8)
         value.append(contentsOf: token.accessToken)
         return Reply(
             status: 204, headers: [("Cache-Control", "no-store")], body: value, isSecret: true,

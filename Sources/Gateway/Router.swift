@@ -105,7 +105,27 @@ extension Gateway {
             return try only(exchange, "DELETE", [.delete: { try self.removeClient($0, id, now) }])
         case (3, "api", "plugins"):
             guard let id = PluginID(parsing: parts[2]) else { throw Refusal.notFound }
-            return try only(exchange, "DELETE", [.delete: { try self.withdraw($0, id, now) }])
+            return try only(
+                exchange, "PATCH, DELETE",
+                [.patch: { try self.changePlugin($0, id, now) }, .delete: { try self.withdraw($0, id, now) }])
+        case (4, "api", "plugins"):
+            guard let id = PluginID(parsing: parts[2]) else { throw Refusal.notFound }
+            switch parts[3] {
+            case "key":
+                return try only(
+                    exchange, "POST, DELETE",
+                    [
+                        .post: { try self.replacePluginKey($0, id, now) },
+                        .delete: { try self.endReplacedKeys($0, id, now) },
+                    ])
+            default: throw Refusal.notFound
+            }
+        case (4, "api", "connections"):
+            guard let id = ConnectionID(parsing: parts[2]) else { throw Refusal.notFound }
+            switch parts[3] {
+            case "replace": return try only(exchange, "POST", [.post: { try self.replaceToken($0, id, now) }])
+            default: throw Refusal.notFound
+            }
         default: throw Refusal.notFound
         }
     }

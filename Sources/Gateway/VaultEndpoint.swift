@@ -29,7 +29,7 @@ extension Gateway {
                     $0.array("providers", all) {
                         $0.member("provider", $1.id.json)
                         $0.member("name", $1.name)
-                        $0.member("configured", $1.client != nil)
+                        $0.member("configured", $1.isConfigured)
                         $0.member("defaultScopes", $1.defaultScopes.names)
                     }
                 }
@@ -120,7 +120,7 @@ extension Gateway {
     func plugins(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
-        let (list, next) = page.cut(try broker.pluginSummaries(slot)) { $0.plugin.id.text }
+        let (list, next) = page.cut(try broker.pluginSummaries(slot, at: now)) { $0.plugin.id.text }
         return .done(
             .json { writer in
                 writer.object {
@@ -129,6 +129,13 @@ extension Gateway {
                         writer.member("name", entry.plugin.name)
                         writer.member("addedBy", entry.plugin.owner == nil ? "operator" : "you")
                         writer.member("createdAt", entry.plugin.createdAt.rfc3339)
+                        writer.member("muted", entry.standing.isMuted)
+                        writer.limits("limits", entry.standing.limits)
+                        writer.limits("operatorLimits", entry.plugin.limits)
+                        writer.array("keys", entry.keys) {
+                            $0.member("createdAt", $1.createdAt.rfc3339)
+                            $0.member("endsAt", $1.endsAt)
+                        }
                         writer.array("connections", entry.connections) {
                             $0.member("id", $1.connection.text)
                             $0.member("provider", $1.provider.json)
@@ -139,21 +146,6 @@ extension Gateway {
                         }
                     }
                     $0.member("next", next)
-                }
-            })
-    }
-
-    func withdraw(_ exchange: Exchange, _ id: PluginID, _ now: Instant) throws -> Step<Reply> {
-        let results = try broker.withdraw(id, session: holder(exchange, at: now), at: now)
-        return .done(
-            .json { writer in
-                writer.object {
-                    $0.array("connections", results) {
-                        $0.member("id", $1.connection.text)
-                        $0.member("provider", $1.provider.json)
-                        $0.member("local", $1.isDone ? "withdrawn" : "pending")
-                        $0.member("tokens", $1.tokenEndsAt.map { "expire-at \($0.rfc3339)" } ?? "live")
-                    }
                 }
             })
     }

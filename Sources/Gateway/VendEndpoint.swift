@@ -45,7 +45,7 @@ extension Gateway {
             writer.beginObject()
             writer.key("accessToken")
             writer.string(utf8: token.accessToken)
-            writer.member("tokenType", "Bearer")
+            writer.member("tokenType", token.tokenType)
             if let expiresIn = token.expiresIn { writer.member("expiresIn", expiresIn) }
             if let validUntil = token.validUntil { writer.member("validUntil", validUntil.rfc3339) }
             writer.member("scopes", token.scopes.names)

@@ -29,6 +29,7 @@ public final class Worker: Sendable {
         self.audit = audit
         let refusals = RefusalLog(at: .now()) { log.notice("\($0)") }
         let discovered = Discovered()
+        let rates = try RateTable(path: settings.ratesPath)
         let storeKeys = StoreKeys(keys, minute: minute)
         let network = Gateway.Network(
             send: { call, completion in
@@ -37,7 +38,8 @@ public final class Worker: Sendable {
         pool = try Pool(listener: listener, threads: settings.threads, peers: peers, limits: limits) { _, pool in
             let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
             let broker = try Broker(
-                store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered, random: .system)
+                store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered,
+                rates: rates, random: .system)
             return Gateway(broker: broker, pool: pool, network: network, log: log, refusals: refusals).handler
         }
     }

@@ -9,11 +9,13 @@ extension Provider {
         token: SecretText, replyBytes: Int
     ) throws(ProviderError) -> ProviderCall? {
         guard let base = apiURL else { return nil }
-        var headers = given.map { ProviderCall.Header($0.name, $0.value) }
+        let credential = try authorization(token)
+        var headers = given.filter { $0.name.lowercased() != credential.name.lowercased() }
+            .map { ProviderCall.Header($0.name, $0.value) }
         if content != nil, !given.contains(where: { $0.name.lowercased() == "content-type" }) {
             headers.append(.init("Content-Type", "application/json"))
         }
-        headers.append(.init("Authorization", try Self.inSecureMemory { try bearerAuthorization(token) }))
+        headers.append(credential)
         var limits = limits(total: 8_000)
         limits.replyBytes = replyBytes
         limits.passesRedirects = true

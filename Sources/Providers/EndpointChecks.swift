@@ -2,6 +2,10 @@ extension Provider {
     /// Where codes, tokens and the client's secret may go: https, or loopback http where the entry permits it, and to
     /// hosts that the operator or the provider's own domain decides (api.md "Operator").
     func checkEndpoints(_ fields: Fields) throws(CatalogueError) {
+        if keyRules != nil, endpoints.authorize != nil || endpoints.token != nil || issuer != nil {
+            throw fields.wrong(
+                "kind", expected: "no authorize, token and issuer for api_key", found: "an OAuth provider's")
+        }
         if needsDiscovery, issuer == nil {
             throw fields.missing("endpoints", expected: "authorize and token, or an issuer to discover them from")
         }

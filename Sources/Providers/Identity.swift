@@ -22,7 +22,7 @@ extension Provider {
         var headers = headers(source.headers)
         if source.bodyForm.isEmpty {
             headers.append(
-                .init("Authorization", try Self.inSecureMemory { try bearerAuthorization(tokens.accessToken) }))
+                try authorization(tokens.accessToken))
             let body = try source.body.map { text throws(ProviderError) in
                 try Self.inSecureMemory { try SecretText(text) }
             }

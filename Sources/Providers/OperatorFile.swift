@@ -78,6 +78,10 @@ struct OperatorEntry {
             provider.identity = try Self.identity(of: base, at: userinfo, path: path)
         }
         if let block = value["client"] {
+            guard provider.keyRules == nil else {
+                throw CatalogueError(
+                    block.place, field: "\(path).client", .wrong(expected: "none for api_key", found: block.kind))
+            }
             let client = try ClientBlock(reading: block, path: "\(path).client", environment: environment)
             provider.client = try client.credentials(
                 environment, isPublic: provider.token.authentication == ClientAuthentication.none)

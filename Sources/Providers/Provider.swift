@@ -5,6 +5,8 @@ import OAuth
 public struct Provider: Sendable {
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         case builtin, variant, extra
+        /// No OAuth: persons type keys that they made at the provider.
+        case apiKey = "api_key"
         /// From the operator's folder alone.
         case `operator`
     }
@@ -43,15 +45,20 @@ public struct Provider: Sendable {
     public let sharesGrant: Bool
     /// A new authorization ends the person's earlier tokens (Zoom).
     public let singleGrantPerUser: Bool
+    /// How keys are taken and shown, where `kind` is `api_key`.
+    public let keyRules: KeyRules?
     /// Names of environment variables with the client's id and secret.
     public let environment: ClientEnvironment?
     /// The variable that an operator's `secret_env` names instead.
     var secretVariable: String?
 
     /// The document that has to be fetched before a flow can start.
-    public var needsDiscovery: Bool { endpoints.authorize == nil || endpoints.token == nil }
+    public var needsDiscovery: Bool {
+        keyRules == nil && (endpoints.authorize == nil || endpoints.token == nil)
+    }
 
-    public var isConfigured: Bool { client != nil }
+    /// Keys need no registration of this service.
+    public var isConfigured: Bool { client != nil || keyRules != nil }
     public var usesPKCE: Bool { authorize.pkce == .s256 }
 
     /// What the provider calls the parameters of its answer to the redirect URI.
@@ -72,6 +79,9 @@ public struct Provider: Sendable {
         guard let entry = scopes.entries[scopes.canonical(scope)] else { return (scope, .unknown) }
         return (entry.text, entry.risk)
     }
+
+    /// Whether the person may leave this scope out, whoever asks for it.
+    public func isOptional(_ scope: String) -> Bool { scopes.entries[scopes.canonical(scope)]?.isOptional ?? false }
 
     /// The URLs in use, by their field name; those still to be discovered are not there.
     public var resolvedEndpoints: [(name: String, url: String)] {

@@ -37,7 +37,13 @@ extension Provider {
         incremental = try fields.choice("incremental", Incremental.self) ?? .replace
         block = try fields.block("revoke")
         revoke = try RevokeRules(reading: &block)
-        identity = try Self.identity(&fields, userinfo: endpoints.userinfo)
+        if kind == .apiKey {
+            block = try fields.block("api_key")
+            keyRules = try KeyRules(reading: &block)
+        } else {
+            keyRules = nil
+        }
+        identity = try Self.identity(&fields, userinfo: endpoints.userinfo, isCheck: kind == .apiKey)
         errors = try Self.errors(&fields)
         limits = try Self.limits(&fields)
         block = try fields.block("scope_names")
@@ -91,11 +97,13 @@ extension Provider {
     }
 
     private static func identity(
-        _ fields: inout Fields, userinfo: String?
+        _ fields: inout Fields, userinfo: String?, isCheck: Bool
     ) throws(CatalogueError) -> [IdentitySource] {
         var sources: [IdentitySource] = []
         for (index, value) in (try fields.list("identity") ?? []).enumerated() {
-            sources.append(try IdentitySource(reading: value, path: "\(fields.field("identity"))[\(index)]"))
+            sources.append(
+                try IdentitySource(
+                    reading: value, path: "\(fields.field("identity"))[\(index)]", isCheck: isCheck))
         }
         if sources.isEmpty, let userinfo { return [.userinfo(userinfo)] }
         return sources

@@ -30,7 +30,7 @@ extension Provider {
     public var revocationStyle: RevokeRules.Style { revoke.style ?? (endpoints.revoke == nil ? .none : .rfc7009) }
 
     /// Where the person can end the grant; `nil` where the provider has no such page.
-    public var manageURL: String? { endpoints.managePage.flatMap { expand($0) } }
+    public var manageURL: String? { keyRules?.page ?? endpoints.managePage.flatMap { expand($0) } }
 
     /// The call that ends the grant as far as the provider can (RFC 7009, or its own way); `nil`: unsupported.
     public func revocationCall(
@@ -40,7 +40,7 @@ extension Provider {
         let refreshFirst = revoke.which == .refresh
         guard let secret = refreshFirst ? refreshToken ?? accessToken : accessToken ?? refreshToken else { return nil }
         let isRefresh = refreshFirst ? refreshToken != nil : accessToken == nil
-        guard client != nil else { throw .notConfigured }
+        guard isConfigured else { throw .notConfigured }
         guard let url = expand(template) else { throw .notDiscovered }
         var headers: [ProviderCall.Header] = []
         var fields = RequestFields()
@@ -58,7 +58,7 @@ extension Provider {
             try authenticate(.basic, &fields, &headers)
             return try call("DELETE", url, fields, as: .json, headers)
         case .bearer, .bearerGet:
-            headers.append(.init("Authorization", try Self.inSecureMemory { try bearerAuthorization(secret) }))
+            headers.append(try authorization(secret))
             guard revocationStyle == .bearer, let text = revoke.fixedBody else {
                 let method = revocationStyle == .bearer ? "POST" : "GET"
                 return ProviderCall(method: method, url: url, headers: Self.completed(headers), limits: limits())

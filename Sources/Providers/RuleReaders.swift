@@ -192,7 +192,8 @@ extension IdentitySource {
             label: "preferred_username|login|username|email|name", name: nil, email: nil, tenant: nil, basis: nil)
     }
 
-    init(reading value: SourceValue, path: String) throws(CatalogueError) {
+    /// `isCheck`: the call says whether a key is good, and need not say whose it is.
+    init(reading value: SourceValue, path: String, isCheck: Bool = false) throws(CatalogueError) {
         var fields = try Fields(value, path: path)
         if let from = try fields.text("from") {
             guard from == "response" else {
@@ -214,11 +215,12 @@ extension IdentitySource {
         ok = try fields.text("ok")
         failIf = try fields.text("fail_if")
         isList = try fields.flag("list")
-        guard let paths = try fields.texts("id"), !paths.isEmpty else {
+        let paths = try fields.texts("id") ?? []
+        guard isCheck || !paths.isEmpty else {
             throw fields.missing("id", expected: "the path of the account's stable key")
         }
         id = paths
-        label = try fields.text("label") ?? paths[0]
+        label = try fields.text("label") ?? paths.first ?? ""
         name = try fields.text("name")
         email = try fields.text("email")
         if let variable = try fields.text("tenant_var") {

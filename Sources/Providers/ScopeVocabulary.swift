@@ -21,6 +21,8 @@ public struct ScopeVocabulary: Sendable {
         public let requires: [String]
         /// A request to the provider, not a permission: never compared with what was granted.
         public let isPseudo: Bool
+        /// Whoever asks for it can do without: the person may leave it out.
+        public let isOptional: Bool
         /// Kinds of token that can carry it (Slack).
         public let tokens: [String]
         /// How much review the provider demands of apps that ask for it (Google).
@@ -73,7 +75,8 @@ public struct ScopeVocabulary: Sendable {
             text: try fields.text("text", expected: "a line for the person who consents"),
             risk: try fields.choice("risk", Risk.self) ?? .unknown,
             implies: try fields.texts("implies") ?? [], requires: try fields.texts("requires") ?? [],
-            isPseudo: try fields.flag("pseudo"), tokens: try fields.texts("tokens") ?? [],
+            isPseudo: try fields.flag("pseudo"), isOptional: try fields.flag("optional"),
+            tokens: try fields.texts("tokens") ?? [],
             review: try fields.choice("review", Review.self),
             basis: try fields.choice("basis", Basis.self) ?? .documentation)
         try fields.finish()

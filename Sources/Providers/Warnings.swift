@@ -5,6 +5,9 @@ extension Provider {
     var warnings: [String] {
         guard isConfigured else { return [] }
         var warnings: [String] = []
+        guard keyRules == nil else {
+            return identity.isEmpty ? ["\(id): keys are stored as they are typed; identity says how to check one"] : []
+        }
         // Where PKCE makes refresh tokens end sooner, leaving it off is no mistake.
         if !usesPKCE, expiry.refreshSecondsWithPKCE == nil {
             if authorize.pkceAvailable.contains("S256") {

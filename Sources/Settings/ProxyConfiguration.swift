@@ -101,7 +101,10 @@ extension Settings {
             ]
         }
         lines.append("    proxy_set_header Host \"\(address.authority)\";")
-        for name in provider.permittedHeaders {
+        // Where the provider's API reads it: a header of its own for keys, Authorization for all else.
+        let credential = provider.keyRules?.header ?? "Authorization"
+        lines.append("    proxy_set_header \(credential) $toolshed_token;")
+        for name in provider.permittedHeaders where name.lowercased() != credential.lowercased() {
             let variable = name.lowercased().map { $0 == "-" ? "_" : $0 }
             lines.append("    proxy_set_header \(name) $http_\(String(variable));")
         }

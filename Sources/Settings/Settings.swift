@@ -101,6 +101,8 @@ public struct Settings: Sendable {
 
     /// The redirect URI that is registered at the provider. Never derived from a request.
     public var databasePath: String { "\(stateDirectory)/toolshed.sqlite" }
+    /// What limited plugins have left, for the workers among themselves.
+    public var ratesPath: String { "\(runtimeDirectory)/rates" }
     public var auditFolder: String { "\(stateDirectory)/audit" }
 
     public func callbackURL(_ id: ProviderID) -> String { "\(redirectBase)/\(id.path)/callback" }

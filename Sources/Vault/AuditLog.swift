@@ -9,8 +9,12 @@ public enum AuditEvent: String, Sendable {
     case vended, refreshed
     case refreshFailed = "refresh-failed"
     case consented, declined, connected, removed, revoked
+    case tokenReplaced = "token-replaced"
     case pluginApproved = "plugin-approved"
     case pluginWithdrawn = "plugin-withdrawn"
+    case pluginMuted = "plugin-muted"
+    case pluginUnmuted = "plugin-unmuted"
+    case pluginLimited = "plugin-limited"
     case keyMade = "key-made"
     case keyRemoved = "key-removed"
     case signedIn = "signed-in"

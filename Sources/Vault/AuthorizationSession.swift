@@ -127,6 +127,23 @@ extension Rows {
         try useOnce("form", text, slot: slot, at: now)
     }
 
+    /// A form token for a consent page: what it is bound to is what was shown and which scopes that asked for.
+    public func issueFormToken(slot: SlotID, digest: [UInt8], scopes: ScopeSet, at now: Instant) throws -> String {
+        try issueFormToken(slot: slot, bound: digest + Array(scopes.text.utf8), at: now)
+    }
+
+    /// What such a token is bound to, without ending it.
+    public func shownConsent(
+        _ text: String, slot: SlotID, at now: Instant
+    ) throws -> (digest: [UInt8], scopes: ScopeSet)? {
+        guard let secret = Base64URL.decode(text), secret.count == 32 else { return nil }
+        let row = try row(
+            "SELECT bound FROM once WHERE hash = ? AND purpose = 'form' AND slot = ? AND expires_at_ms > ?",
+            [sha256(secret).blob, slot.blob, now.milliseconds])
+        guard let bound = row?.bytes("bound"), bound.count >= 32 else { return nil }
+        return (Array(bound.prefix(32)), ScopeSet(stored: String(decoding: bound.dropFirst(32), as: UTF8.self)))
+    }
+
     public func issueApproval(_ consent: ApprovedConsent, slot: SlotID, at now: Instant) throws -> String {
         try issueOnce("approval", slot: slot, bound: consent.encoded, expiresAt: now.adding(seconds: 60))
     }

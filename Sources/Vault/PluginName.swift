@@ -1,29 +1,42 @@
 import Foundation
 
 /// What a person takes a plugin's name for: two names with the same folded form could be mistaken for each other.
-enum PluginName {
-    /// Compatibility forms, case, accents, spaces and punctuation fall away, and letters that look alike become one.
-    static func folded(_ name: String) -> String {
-        let plain = name.precomposedStringWithCompatibilityMapping.lowercased().decomposedStringWithCanonicalMapping
-        let letters = plain.unicodeScalars.compactMap { scalar -> Character? in
+public enum PluginName {
+    /// Visible, at most 80 characters, nothing in it that is not shown or turns the text around, and something that
+    /// can be told apart from other names.
+    public static func isFit(_ name: String) -> Bool {
+        guard (1...80).contains(name.count), name.utf8.count <= 640, !folded(name).isEmpty else { return false }
+        return name.unicodeScalars.allSatisfy { scalar in
             switch scalar.properties.generalCategory {
-            case .nonspacingMark, .enclosingMark, .format, .control: return nil
-            case .spaceSeparator, .dashPunctuation, .connectorPunctuation, .otherPunctuation: return nil
-            default: return lookAlikes[Character(scalar)] ?? Character(scalar)
+            case .control, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
+            // Joiners stay: Persian and emoji need them.
+            case .format: scalar.value == 0x200C || scalar.value == 0x200D
+            default: true
             }
         }
-        return String(letters).replacingOccurrences(of: "rn", with: "m").replacingOccurrences(of: "vv", with: "w")
     }
 
-    /// The Cyrillic, Greek and Latin letters and digits whose usual shapes are those of Latin letters (from the shapes
-    /// of common fonts; UTS #39 has the long list), each under the letter it passes for.
-    private static let lookAlikes: [Character: Character] = {
-        let groups: [(Character, String)] = [
-            ("a", "аα"), ("b", "вβ"), ("c", "сϲ"), ("d", "ԁ"), ("e", "еε"), ("g", "ɡ"), ("h", "һн"), ("j", "ј"),
-            ("k", "кκ"),
-            ("l", "i1|ıіιӏ"), ("m", "м"), ("n", "пη"), ("o", "0оοσ"), ("p", "рρ"), ("q", "ԛ"), ("s", "ѕ"), ("t", "тτ"),
-            ("u", "υ"), ("v", "ѵν"), ("w", "ԝшω"), ("x", "хχ"), ("y", "уγ"),
-        ]
-        return Dictionary(groups.flatMap { latin, others in others.map { ($0, latin) } }) { first, _ in first }
-    }()
+    /// Compatibility forms, case, accents, spaces and punctuation fall away, and what looks alike becomes one.
+    static func folded(_ name: String) -> String {
+        // Before case falls away as well as after it: a capital eta looks like H, a small one like n.
+        let shapes = letters(of: name.precomposedStringWithCompatibilityMapping)
+        return letters(of: shapes.lowercased().precomposedStringWithCompatibilityMapping)
+            .replacingOccurrences(of: "rn", with: "m").replacingOccurrences(of: "vv", with: "w")
+    }
+
+    private static func letters(of text: String) -> String {
+        var scalars = String.UnicodeScalarView()
+        for scalar in text.decomposedStringWithCanonicalMapping.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .nonspacingMark, .enclosingMark, .format, .control: continue
+            case .spaceSeparator, .dashPunctuation, .connectorPunctuation, .otherPunctuation: continue
+            default: scalars.append(ascii[scalar] ?? LookAlikes.latin[scalar] ?? scalar)
+            }
+        }
+        return String(scalars)
+    }
+
+    private static let ascii: [Unicode.Scalar: Unicode.Scalar] = [
+        "i": "l", "I": "l", "1": "l", "|": "l", "0": "o", "5": "s", "\u{131}": "l",
+    ]
 }

@@ -9,6 +9,8 @@ public struct Plugin: Sendable {
     /// nil: registered by the operator, may ask any person. Otherwise that person only.
     public let owner: PersonID?
     public let createdAt: Instant
+    /// The operator's limits.
+    public let limits: PluginLimits
     let publicKey: PublicKey
     let publicTag: [UInt8]
 }
@@ -83,21 +85,24 @@ extension Rows {
 
     private func plugins(_ condition: String, _ arguments: StatementArguments) throws -> [Plugin] {
         try rows(
-            "SELECT id, name, owner, public_key, public_tag, created_at_ms FROM plugin \(condition)", arguments
+            "SELECT id, name, owner, public_key, public_tag, limits, created_at_ms FROM plugin \(condition)", arguments
         ).map { row in
             guard let key = PublicKey(bytes: row.bytes("public_key")) else { throw VaultError.damaged("public_key") }
             return Plugin(
                 id: try row.id("id"), name: row.text("name"), owner: row.optionalID("owner"),
-                createdAt: row.instant("created_at_ms"), publicKey: key, publicTag: row.bytes("public_tag"))
+                createdAt: row.instant("created_at_ms"),
+                limits: try (row["limits"] as String?).map(PluginLimits.init(stored:)) ?? PluginLimits(),
+                publicKey: key, publicTag: row.bytes("public_tag"))
         }
     }
 
-    public func openPlugin(_ token: borrowing Token) throws -> OpenPlugin? {
+    public func openPlugin(_ token: borrowing Token, at now: Instant) throws -> OpenPlugin? {
         let row = try row(
             """
             SELECT slot.salt, slot.private_key, plugin.id, plugin.name, plugin.owner
             FROM slot JOIN plugin ON plugin.id = slot.plugin WHERE slot.id = ? AND slot.kind = 'plugin'
-            """, [token.id.blob])
+                AND (slot.expires_at_ms IS NULL OR slot.expires_at_ms > ?)
+            """, [token.id.blob, now.milliseconds])
         guard let row, token.kind == .plugin else { return nil }
         return try openPlugin(
             token, id: row.id("id"), name: row.text("name"), owner: row.optionalID("owner"), salt: row.bytes("salt"),

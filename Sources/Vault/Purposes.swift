@@ -112,11 +112,14 @@ enum Purpose {
         return data
     }
 
-    static func need(vault: VaultID?, provider: String, scopes: String, account: String) -> AssociatedData {
+    static func need(
+        vault: VaultID?, provider: String, scopes: String, optional: String, account: String
+    ) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/request-need")
         data.add(bytes: vault?.bytes ?? [])
         data.add(provider)
         data.add(scopes)
+        data.add(optional)
         data.add(account)
         return data
     }

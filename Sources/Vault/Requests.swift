@@ -29,6 +29,8 @@ public struct Request: Sendable {
     public let vault: VaultID?
     public let provider: ProviderID
     public let scopes: ScopeSet
+    /// Those of them that the person may leave out.
+    public let optional: ScopeSet
     public let status: RequestStatus
     public let statusReason: String?
     public let opened: Bool
@@ -48,6 +50,7 @@ public struct Request: Sendable {
         vault = row.optionalID("vault")
         provider = try row.provider("provider")
         scopes = row.scopes("scopes")
+        optional = row.scopes("optional_scopes")
         status = try row.state("status")
         statusReason = row["status_reason"]
         opened = row["opened"]
@@ -87,8 +90,8 @@ extension Rows {
 
     /// The open request for the same need, or a new one. nil: this caller has too many open for this person.
     public func request(
-        for caller: OpenCaller, person: PersonID, provider: ProviderID, scopes: ScopeSet, claim: RequestClaim,
-        at now: Instant
+        for caller: OpenCaller, person: PersonID, provider: ProviderID, scopes: ScopeSet, optional: ScopeSet = .empty,
+        claim: RequestClaim, at now: Instant
     ) throws -> (id: RequestID, request: Request)? {
         var vault: VaultID?
         switch caller {
@@ -98,7 +101,10 @@ extension Rows {
         }
         // Under a key of the caller: a plain hash of a provider, scopes and an account could be guessed.
         let need = try caller.derived.derive(TagRole.self, label: "toolshed/v1/request-need")
-            .tag(Purpose.need(vault: vault, provider: provider.json, scopes: scopes.text, account: claim.account))
+            .tag(
+                Purpose.need(
+                    vault: vault, provider: provider.json, scopes: scopes.text, optional: optional.text,
+                    account: claim.account))
         let open = try rows(
             """
             SELECT * FROM request WHERE caller = ? AND person = ? AND status IN ('pending', 'approved')
@@ -115,13 +121,13 @@ extension Rows {
         let hash = Request.hash(of: id)
         _ = try changed(
             """
-            INSERT INTO request (id_hash, nonce, caller, caller_kind, person, vault, provider, scopes, need_hash, claim,
-                status, created_at_ms, expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+            INSERT INTO request (id_hash, nonce, caller, caller_kind, person, vault, provider, scopes, optional_scopes,
+                need_hash, claim, status, created_at_ms, expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)
             """,
             [
                 hash.blob, nonce.blob, caller.id.blob, caller.kind.rawValue, person.blob, vault?.blob, provider.json,
-                scopes.text, need.blob, try seal(claim, for: id).blob, now.milliseconds,
+                scopes.text, optional.text, need.blob, try seal(claim, for: id).blob, now.milliseconds,
                 now.adding(seconds: Self.requestLifetime).milliseconds,
             ])
         try offer(id, hash, to: person)
@@ -217,7 +223,17 @@ extension Rows {
         ).map { ($0.text("scope"), $0.instant("until_ms")) }
     }
 
-    public func forgetDeclines(person: PersonID, provider: ProviderID) throws {
-        _ = try changed("DELETE FROM decline WHERE person = ? AND provider = ?", [person.blob, provider.json])
+    /// nil: of whichever caller, provider or scope.
+    public func forgetDeclines(
+        person: PersonID, caller: [UInt8]? = nil, provider: ProviderID? = nil, scopes: [String]? = nil
+    ) throws {
+        let each: [String?] = scopes.map { $0.map(Optional.some) } ?? [nil]
+        for scope in each {
+            _ = try changed(
+                """
+                DELETE FROM decline WHERE person = ?1 AND (?2 IS NULL OR caller = ?2)
+                    AND (?3 IS NULL OR provider = ?3) AND (?4 IS NULL OR scope = ?4)
+                """, [person.blob, caller?.blob, provider?.json, scope])
+        }
     }
 }

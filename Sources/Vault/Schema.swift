@@ -61,7 +61,17 @@ enum Schema {
             owner BLOB REFERENCES person (id) ON DELETE CASCADE,
             public_key BLOB NOT NULL,
             public_tag BLOB NOT NULL,
+            limits TEXT,                        -- the operator's, for everybody; NULL: none
             created_at_ms INTEGER NOT NULL
+        ) STRICT;
+
+        -- What a person decided about a plugin as a whole.
+        CREATE TABLE plugin_standing (
+            plugin BLOB NOT NULL REFERENCES plugin (id) ON DELETE CASCADE,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            muted INTEGER NOT NULL DEFAULT 0,
+            limits TEXT,
+            PRIMARY KEY (plugin, person)
         ) STRICT;
 
         -- One row per holder of a secret. A plugin's slot has no vault; every other slot has one.
@@ -206,6 +216,7 @@ enum Schema {
             vault BLOB,
             provider TEXT NOT NULL,
             scopes TEXT NOT NULL,
+            optional_scopes TEXT NOT NULL,      -- those of them that the person may leave out
             need_hash BLOB NOT NULL,            -- account and everything else that makes a need the same need
             claim BLOB NOT NULL,                -- reason, tool, account: outer ‖ sealed under a key from the id
             status TEXT NOT NULL

@@ -38,11 +38,13 @@ public final class VendStatement {
 
     /// Plugins: everything of this provider and person that was ever approved for it.
     private static let pluginSQL = """
-        SELECT s.kind, s.salt, s.private_key, p.name, p.owner, p.id, 0, NULL, NULL, 0, 'wrapped',
+        SELECT s.kind, s.salt, s.private_key, p.name, p.owner, p.id, 0, s.expires_at_ms, NULL, 0, 'wrapped',
             c.id, c.vault, c.person, c.status, c.scopes, c.is_default, c.generation, c.key_version, c.credential,
             c.expires_at_ms, c.obtained_at_ms, c.refreshable, c.next_refresh_at_ms,
-            a.id, a.connection_key, a.connection_key_form, a.scopes, a.status, 0, NULL
+            a.id, a.connection_key, a.connection_key_form, a.scopes, a.status, 0, NULL,
+            p.limits, w.limits, w.muted
         FROM slot s JOIN plugin p ON p.id = s.plugin
+            LEFT JOIN plugin_standing w ON w.plugin = p.id AND w.person = ?3
             LEFT JOIN approval a ON a.plugin = p.id AND a.person = ?3 AND a.provider = ?2
             LEFT JOIN connection c ON c.id = a.connection AND c.status IN ('active', 'reauthorize')
         WHERE s.id = ?1
@@ -105,6 +107,8 @@ public struct VendRow: Sendable {
     let isWrapped: Bool
     let madeFor: [UInt8]
     let endsAt: Int64?
+    /// What narrows a plugin; nothing narrows a holder of the vault.
+    public let reach: PluginReach
     public internal(set) var candidates: [VendCandidate] = []
 
     fileprivate init(_ statement: OpaquePointer, isPlugin: Bool) throws(VaultError) {
@@ -120,6 +124,12 @@ public struct VendRow: Sendable {
         endsAt = [absolute, idle].compactMap { $0 }.min()
         isWrapped = column(statement, text: 10) == "wrapped"
         madeFor = column(statement, blob: 30)
+        reach =
+            isPlugin
+            ? try PluginReach(
+                operators: column(statement, optional: 31), persons: column(statement, optional: 32),
+                isMuted: sqlite3_column_int64(statement, 33) == 1)
+            : .unlimited
     }
 }
 
@@ -182,6 +192,10 @@ private func column(_ statement: OpaquePointer, text index: Int32) -> String {
     guard let start = sqlite3_column_text(statement, index) else { return "" }
     let count = Int(sqlite3_column_bytes(statement, index))
     return String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
+}
+
+private func column(_ statement: OpaquePointer, optional index: Int32) -> String? {
+    sqlite3_column_type(statement, index) == SQLITE_NULL ? nil : column(statement, text: index)
 }
 
 private func column(_ statement: OpaquePointer, number index: Int32) -> Int64? {

@@ -7,7 +7,7 @@ import Vault
 struct PluginCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plugin", abstract: "Register the plugins that may ask any person.",
-        subcommands: [Add.self, List.self, Remove.self])
+        subcommands: [Add.self, List.self, Change.self, NewKey.self, Remove.self])
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Register a plugin and print its key, once.")
@@ -15,18 +15,29 @@ struct PluginCommand: ParsableCommand {
         @Argument(help: "The name that people will read on consent pages.")
         var name: String
 
+        @OptionGroup var options: PluginOptions
+
         @Flag(help: "Print JSON.")
         var json = false
 
         func validate() throws {
-            guard !name.isEmpty, name.count <= 80 else { throw ValidationError("A name has 1 to 80 characters.") }
+            guard PluginName.isFit(name) else {
+                throw ValidationError("A name has 1 to 80 visible characters, and nothing that is not shown.")
+            }
         }
 
         func run() throws {
+            var limits = PluginLimits()
+            try options.apply(to: &limits)
+            let given = limits
             let administration = try Administration()
             let made: (id: PluginID, secret: SecretText)
             do {
-                made = try administration.store.write { try $0.addPlugin(name: name, owner: nil, at: .now()) }
+                made = try administration.store.write { rows in
+                    let made = try rows.addPlugin(name: name, owner: nil, at: .now())
+                    try rows.setLimits(given, made.id)
+                    return made
+                }
             } catch VaultError.nameTaken {
                 throw ValidationError("A plugin of that name exists; people could not tell the two apart.")
             }
@@ -51,7 +62,10 @@ struct PluginCommand: ParsableCommand {
 
         func run() throws {
             let plugins = try Administration().store.read { try $0.allPlugins() }
-            let lines = plugins.map { "\($0.id.text)  \($0.name)  \($0.createdAt.rfc3339)" }
+            let lines = plugins.map { plugin in
+                (["\(plugin.id.text)  \(plugin.name)  \(plugin.createdAt.rfc3339)"] + plugin.limits.described)
+                    .joined(separator: "\n    ")
+            }
             Administration.say(json: json, lines.joined(separator: "\n")) { writer in
                 writer.beginArray()
                 for plugin in plugins {
@@ -62,6 +76,8 @@ struct PluginCommand: ParsableCommand {
                     writer.string(plugin.name)
                     writer.key("createdAt")
                     writer.string(plugin.createdAt.rfc3339)
+                    writer.key("limits")
+                    writer.strings(plugin.limits.described)
                     writer.endObject()
                 }
                 writer.endArray()

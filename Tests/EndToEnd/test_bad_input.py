@@ -13,19 +13,20 @@ from harness.people import SAME_ORIGIN, Person, Plugin
 from harness.raw import raw
 
 UNKNOWN = "A" * 21 + "w"
-OUTCOME, CONNECTION = f"/api/outcomes/o_{UNKNOWN}", f"/api/connections/c_{UNKNOWN}"
+OUTCOME, CONNECTION, PLUGIN = f"/api/outcomes/o_{UNKNOWN}", f"/api/connections/c_{UNKNOWN}", f"/api/plugins/p_{UNKNOWN}"
 # Every route that takes a body: method, path, a body of the right form, members that must be there.
 BODIES = [
     ("POST", "/api/tokens/vend", {"provider": "github", "scopes": ["repo"], "account": "octo", "minTTL": 60, "reason": "why",
-                                  "tool": "list", "userId": "u_x"}, ["provider"]),
+                                  "tool": "list", "userId": "u_x", "optionalScopes": ["gist"]}, ["provider"]),
     ("POST", "/api/connect", {"digest": "x", "decision": "approve", "owner": "toolshed", "bridge": "github",
-                              "scopes": ["repo"], "request": None, "alsoFor": [], "formToken": "x"},
+                              "scopes": ["repo"], "request": None, "alsoFor": [], "formToken": "x", "key": "x"},
      ["digest", "decision", "bridge", "formToken"]),
     ("POST", OUTCOME, {"decision": "keep", "formToken": "x"}, ["decision", "formToken"]),
     ("POST", "/api/sign-in/invitation", {"code": "x"}, ["code"]),
     ("POST", "/api/sign-in/recovery", {"code": "x"}, ["code"]),
     ("POST", "/api/keys", {"name": "x"}, ["name"]),
     ("POST", "/api/plugins", {"name": "x"}, ["name"]),
+    ("PATCH", PLUGIN, {"muted": True}, []), ("POST", f"{PLUGIN}/key", {"key": "x", "oldKeyUntil": "x"}, ["key"]),
     ("POST", "/api/tokens/report", {"connection": "c_x", "tokenHash": "A" * 43, "status": 401}, ["connection", "tokenHash"]),
     ("PATCH", CONNECTION, {"backgroundRefresh": True, "default": True, "paused": True, "label": "x"}, []),
 ]
@@ -34,7 +35,7 @@ POSTS = pytest.mark.parametrize("method, path, good, required", BODIES, ids=NAME
 TYPES = {"provider": str, "scopes": list, "account": str, "minTTL": int, "reason": str, "tool": str, "userId": str,
          "digest": str, "decision": str, "owner": str, "bridge": str, "request": str, "alsoFor": list, "formToken": str,
          "code": str, "name": str, "connection": str, "tokenHash": str, "status": int, "backgroundRefresh": bool, "default": bool,
-         "paused": bool, "label": str}
+         "paused": bool, "label": str, "muted": bool, "key": str, "oldKeyUntil": str, "optionalScopes": list}
 WRONG = {str: [1, True, ["x"], {"x": 1}, 1.5, ""], list: [1, "repo", {"0": "repo"}, [1], [["repo"]], [None], True],
          int: ["60", 1.5, True, [60], {}, -1, 3601, 10 ** 30], bool: ["true", 1, 0, [True], {}]}
 
@@ -224,7 +225,8 @@ ALLOWED = {
     f"/api/passkeys/w_{UNKNOWN}": "DELETE", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
     "/api/connections": "GET", CONNECTION: "PATCH, DELETE", "/api/sessions": "GET", f"/api/sessions/s_{UNKNOWN}": "DELETE",
     "/api/keys": "GET, POST", f"/api/keys/s_{UNKNOWN}": "DELETE", "/api/plugins": "GET, POST",
-    f"/api/plugins/p_{UNKNOWN}": "DELETE", f"/api/requests/r_{UNKNOWN}": "GET, DELETE", OUTCOME: "GET, POST",
+    PLUGIN: "PATCH, DELETE", f"{PLUGIN}/key": "POST, DELETE", f"{CONNECTION}/replace": "POST", "/api/declines": "GET, DELETE",
+    f"/api/requests/r_{UNKNOWN}": "GET, DELETE", OUTCOME: "GET, POST",
     "/api/vault/recovery": "POST", "/api/vault/lock": "POST", "/api/activity": "GET", "/api/auth/github/login": "GET",
     "/api/auth/github/callback": "GET", "/healthz": "GET", "/readyz": "GET",
 }

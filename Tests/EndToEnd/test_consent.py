@@ -202,6 +202,9 @@ DECISIONS = [
     ("POST", "/api/vault/recovery", {}), ("POST", "/api/vault/lock", {}), ("POST", "/api/sign-out", {}),
     ("POST", f"/api/outcomes/o_{UNKNOWN}", {"decision": "keep", "formToken": "x"}),
     ("PATCH", f"/api/connections/c_{UNKNOWN}", {"backgroundRefresh": True}),
+    ("PATCH", f"/api/plugins/p_{UNKNOWN}", {"muted": True}), ("POST", f"/api/plugins/p_{UNKNOWN}/key", {"key": "x"}),
+    ("DELETE", f"/api/plugins/p_{UNKNOWN}/key", None), ("DELETE", "/api/declines", None),
+    ("POST", f"/api/connections/c_{UNKNOWN}/replace", None),
 ]
 TAKING_AWAY = [("DELETE", f"/api/{kind}_{UNKNOWN}", None)
                for kind in ("connections/c", "keys/s", "sessions/s", "plugins/p", "requests/r")]

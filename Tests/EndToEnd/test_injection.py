@@ -31,6 +31,7 @@ class Place:
     def __init__(self):
         self.instance, self.upstream = Instance(), Upstream()
         self.instance.provide("upstream", self.upstream.provider(self.instance.double.port))
+        self.instance.provide("upkeyed", self.upstream.keyed())
         self.instance.start()
         self.person = Person(self.instance)
         arrived = self.person.connect({"owner": "toolshed", "bridge": "upstream", "scope": "read"})
@@ -577,3 +578,32 @@ def assert_problem_at_proxy(reply, status: int, error: str) -> dict:
     assert status not in (429, 503) or int(reply.headers["Retry-After"]) > 0
     assert "Toolshed-Problem" not in reply.headers and "Toolshed-Authorization" not in reply.headers
     return reply.json()
+
+
+# What limits a plugin
+
+def test_a_plugin_with_rules_for_calls_makes_those_calls_and_gets_no_token(place):
+    plugin = Plugin(place.instance, None, "--call", "upstream GET,HEAD /repos", "--call", "upstream POST /graphql")
+    for_person = {"headers": {"Toolshed-User": place.person.user_id}}
+    refused = plugin.vend("upstream", ["read"], user=place.person)
+    assert "limits" in assert_problem(refused, 403, "not-permitted")["detail"], "not into its hands"
+    asked = place.call("GET", "/repos", plugin, **for_person)
+    assert asked.json()["error"] == "authorization-required"
+    place.person.connect(asked.json()["authorizationUrl"])
+    for method, path in (("GET", "/repos"), ("GET", "/repos/octo?page=2"), ("POST", "/graphql")):
+        assert place.call(method, path, plugin, **for_person).status_code == 200, path
+    before = len(place.upstream.calls)
+    for method, path in (("GET", "/repository"), ("DELETE", "/repos/octo"), ("GET", "/"), ("GET", "/repos%2Focto"),
+                         ("POST", "/graphql/more")):
+        refused = place.call(method, path, plugin, **for_person)
+        assert refused.status_code in (400, 403) and "authorizationUrl" not in refused.text, path
+    assert len(place.upstream.calls) == before
+
+
+def test_a_key_goes_where_its_api_reads_it(place):
+    """In the header that the entry names, and in no other; what a client put there does not pass."""
+    place.person.connect({"owner": "toolshed", "bridge": "upkeyed", "scope": ""}, key="opaque-key-of-a-person")
+    reply = place.instance.get("/proxy/upkeyed/items", headers={"Authorization": f"Bearer {place.key.key}", "X-Api-Key": "mine"})
+    assert reply.status_code == 200
+    assert [value for name, value in place.last().headers if name == "x-api-key"] == ["opaque-key-of-a-person"]
+    assert place.last().header("authorization") is None

@@ -46,8 +46,10 @@ def routes() -> dict[str, set[str]]:
             continue
         for part in re.findall(r'\(\d, "api", "([a-z]+)"\)', labels) or re.findall(r'"([^"]+)"', labels):
             path = part if part.startswith("/") else f"/api/{part}/{{id}}"
-            if '"auth"' in outer and not part.startswith("/") and not labels.startswith("("):
-                path = f"/api/auth/{{provider}}/{part}"
+            below = re.search(r'\(4, "api", "([a-z]+)"\)', outer)
+            if below and not part.startswith("/") and not labels.startswith("("):
+                name = below.group(1)
+                path = f"/api/auth/{{provider}}/{part}" if name == "auth" else f"/api/{name}/{{id}}/{part}"
             found[path] = set(methods.split(", "))
     return found
 
@@ -221,7 +223,15 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     # What is shown and taken away.
     for path in ("/api/connections?limit=1", "/api/keys", "/api/plugins", "/api/activity?limit=5"):
         assert key.get(path).status_code == 200
-    own = person.post("/api/plugins", {"name": f"Own of {person.user_id}"}).json()["id"]
+    made = person.post("/api/plugins", {"name": f"Own of {person.user_id}"}).json()
+    own = made["id"]
+    limits = {"providers": ["github"], "scopes": {"github": ["repo"]}, "ratePerMinute": 60,
+              "calls": [{"provider": "github", "methods": ["GET"], "path": "/repos"}]}
+    assert person.call("PATCH", f"/api/plugins/{own}", {"muted": False, "limits": limits}).status_code == 204
+    assert person.post(f"/api/plugins/{own}/key", {"key": made["key"]}).status_code == 201
+    assert person.get("/api/plugins").status_code == 200
+    assert person.delete(f"/api/plugins/{own}/key").status_code == 204
+    assert person.post(f"/api/connections/{connections[0]['id']}/replace").status_code == 200
     assert person.post("/api/plugins", {"name": f"Own of {person.user_id}"}).status_code == 409
     assert person.delete(f"/api/plugins/{own}").status_code == 200
     assert person.delete(f"/api/plugins/{plugin.id}").json()["connections"]

@@ -52,7 +52,7 @@ final class TestVault {
     func plugin(_ name: String = "Issue bot") throws -> (plugin: OpenPlugin, key: SecretText) {
         let made = try store.write { try $0.addPlugin(name: name, owner: nil, at: now) }
         let token = try token(made.secret)
-        return (try #require(try store.read { try $0.openPlugin(token) }), made.secret)
+        return (try #require(try store.read { try $0.openPlugin(token, at: now) }), made.secret)
     }
 
     func grant(_ access: String = "gho_one", scopes: [String] = ["repo"], account: String = "1") throws -> Grant {

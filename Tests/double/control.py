@@ -21,7 +21,7 @@ class Control:
         handler = {("GET", "log"): self.log, ("GET", "counters"): self.counters, ("GET", "complaints"): self.complaints,
                    ("GET", "wait"): self.wait, ("GET", "faults"): self.faults, ("GET", "tokens"): self.tokens,
                    ("GET", "settings"): self.settings, ("POST", "set"): self.set, ("POST", "fault"): self.fault,
-                   ("POST", "release"): self.release, ("POST", "code"): self.code,
+                   ("POST", "release"): self.release, ("POST", "code"): self.code, ("POST", "key"): self.key,
                    ("POST", "reset"): self.reset}.get((request.method, verb))
         if not handler:
             return Response.of_json({"error": f"no {request.method} /control/{verb}"}, 404)
@@ -145,6 +145,13 @@ class Control:
             return {"code": None, "location": family.callback(ask, family.denied())}
         location = family.allow(ask, fields.get("account", family.settings["account"]), fields.get("scopes"))
         return {"code": dict(parse_qsl(urlsplit(location).query)).get("code"), "location": location}
+
+    def key(self, request):
+        """What a person does on the page of a provider that gives out keys."""
+        family = self.family(request.json.get("family", "keyed"))
+        if not hasattr(family, "make_key"):
+            raise Refused(f"family {family.name!r} gives out no keys")
+        return {"key": family.make_key(request.json.get("account", family.settings["account"]))}
 
     def reset(self, request):
         self.double.start_over()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stand-in for OAuth providers on 127.0.0.1: GitHub, Google, Slack, Linear, a generic one, and the demo of `make up`.
+"""A stand-in for OAuth providers on 127.0.0.1: GitHub, Google, Slack, Linear, a generic one, one with API keys, and the demo of `make up`.
 
 Prints one JSON line {"port": …, "families": […]} when it is ready. Every family lives below its name; README.md beside
 this file describes the control endpoints.
@@ -19,12 +19,14 @@ from faults import BEFORE, Faults
 from generic import Demo, Generic
 from github import GitHub
 from google import Google
+from keyed import Keyed
 from linear import Linear
 from messages import Request, Response, Server
 from slack import Slack
 from world import Clock
 
-FAMILIES = {"github": GitHub, "google": Google, "slack": Slack, "linear": Linear, "generic": Generic, "demo": Demo}
+FAMILIES = {"github": GitHub, "google": Google, "slack": Slack, "linear": Linear, "generic": Generic, "demo": Demo,
+            "keyed": Keyed}
 MOST_RECORDS = 100_000
 
 

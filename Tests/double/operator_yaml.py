@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """The operator's file that points the service at a double: providers.d/doubles.yaml for a port (mode 0600: it holds secrets).
 
-    python3 operator_yaml.py PORT > providers.d/doubles.yaml         the four, and corp by discovery
+    python3 operator_yaml.py PORT > providers.d/doubles.yaml         the four, corp by discovery, keyed
     python3 operator_yaml.py PORT --demo > providers.d/demo.yaml     the demo provider
 """
 
 import sys
 
 
-def providers_yaml(port: int, families: tuple[str, ...] = ("github", "google", "slack", "linear", "corp"),
+def providers_yaml(port: int, families: tuple[str, ...] = ("github", "google", "slack", "linear", "corp", "keyed"),
                    scheme: str = "http") -> str:
-    """The four built-in providers with the double's addresses, and `corp`, which is found by discovery."""
+    """The four built-in providers with the double's addresses, `corp`, which is found by discovery, and `keyed`, which has
+    API keys."""
     at = f"{scheme}://127.0.0.1:{port}"
     head = "# Written by Tests/double/operator_yaml.py: every address is the provider double's.\nversion: 1\nowner: toolshed\nproviders:\n"
     return head + "".join(ENTRIES[name].replace("AT", at) for name in families)
@@ -89,6 +90,20 @@ ENTRIES = {
     authorize: { pkce: { default: S256, available: [S256] } }
     identity:
       - { method: GET, url: "AT/generic/userinfo", id: sub, label: preferred_username }
+""",
+    "keyed": """\
+  keyed:
+    name: Key provider
+    kind: api_key
+    allow_loopback_http: true
+    default_scopes: [mail.send]
+    scopes:
+      mail.send: { text: "Send mail in your name.", risk: write }
+      mail.read: { text: "Read what was sent.", risk: read }
+    api_key: { header: X-Api-Key, name: Secret key, page: "https://keys.example/settings", begins: [key_live_, key_test_] }
+    api: { base: AT/keyed/api }
+    identity:
+      - { method: GET, url: "AT/keyed/v1/me", id: id, label: name }
 """,
     "demo": """\
   demo:

@@ -84,10 +84,16 @@ function draw(asked) {
         matchCode: clean(asked.matchCode, 8), askedAt: asked.askedAt,
         new: fresh.length, newTitle: granted.length ? "New, not allowed so far" : requester ? "What it asks for" : "What you would allow",
         granted: granted.length, also: asked.alsoIncludes.length, others: asked.others.length, open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
-        needsProvider: asked.needsProvider, stays: !asked.needsProvider,
+        needsProvider: asked.needsProvider && !asked.keyForm, stays: !asked.needsProvider,
+        key: asked.keyForm, keyName: clean(asked.keyForm?.name, 64), keyPage: asked.keyForm?.page,
+        beyond: asked.beyondLimits.length, separately: asked.separable,
     });
     byId("account").replaceChildren(...asked.accounts.map(accountChoice), new Option("another account", "new", false, !asked.account));
-    byId("separate").href = changed({ separate: "true" });
+    byId("separate").href = byId("separate-instead").href = changed({ separate: "true" });
+    byId("key-page").href = /^https:\/\//.test(asked.keyForm?.page ?? "") ? asked.keyForm.page : "/connect";
+    // Where a limit stands against it there is nothing to approve.
+    byId("approve").hidden = asked.beyondLimits.length > 0;
+    byId("beyond").replaceChildren(...asked.beyondLimits.map(scopeRow));
     byId("new").replaceChildren(...fresh.map(scopeRow));
     byId("granted").replaceChildren(...granted.map(scope => scopeRow({ ...scope, optional: false })));
     byId("also").replaceChildren(...asked.alsoIncludes.map(scopeRow));
@@ -121,6 +127,8 @@ function boxes(list, checked) {
 
 async function decide(decision) {
     if (!shown || busy) return;
+    const key = decision === "approve" && shown.keyForm ? byId("key").value.trim() : undefined;
+    if (key === "") return missing();
     disarm();
     busy = true;
     say(decision === "approve" ? "Approving…" : "Declining…", { tone: "plain" });
@@ -130,8 +138,9 @@ async function decide(decision) {
             digest: shown.digest, decision, owner: link.get("owner"), bridge: link.get("bridge"),
             scopes: shown.scopes.map(scope => scope.scope).filter(scope => !left.has(scope)),
             request: link.get("request") ?? undefined, connection: link.get("connection") ?? undefined,
-            separate: link.get("separate") === "true" || undefined, alsoFor: boxes("others", true), formToken: shown.formToken,
+            separate: link.get("separate") === "true" || undefined, alsoFor: boxes("others", true), formToken: shown.formToken, key,
         });
+        byId("key").value = "";
         location.assign(path(answer.location));
     } catch (problem) {
         busy = false;
@@ -139,9 +148,24 @@ async function decide(decision) {
     }
 }
 
+function missing() {
+    say(`Paste your ${clean(shown.keyForm.name, 64)} first, or decline.`, { tone: "bad" });
+    byId("key").focus();
+}
+
+/** The link is still good, and what was typed still stands there; only the page has to be asked for again. */
+async function unstored(problem) {
+    const wrong = problem.document.errors?.find(({ member }) => member === "key");
+    await load();
+    if (!shown) return;
+    say(wrong ? `Nothing was stored: expected was ${clean(wrong.expected, 200)}.` : problem.sentence, { tone: "bad" });
+    byId("key").focus();
+}
+
 function undecided(problem) {
     if (problem.status === 401) return signIn();
     if (problem.status === 409) return load({ changed: true });
+    if (shown.keyForm && (problem.status === 400 || problem.status >= 500)) return unstored(problem);
     if (states.has(problem.code)) return refuse(problem);
     // Where the answer was lost, the decision may have arrived.
     const unsure = problem.status === 0 || problem.status >= 500;
@@ -152,6 +176,10 @@ function undecided(problem) {
 start(() => {
     byId("approve").addEventListener("click", () => decide("approve"));
     byId("decline").addEventListener("click", () => decide("decline"));
+    byId("key-form").addEventListener("submit", event => {
+        event.preventDefault();
+        if (!byId("approve").disabled && !byId("approve").hidden) decide("approve");
+    });
     byId("account").addEventListener("change", event => location.replace(changed({ connection: event.target.value })));
     load();
 });

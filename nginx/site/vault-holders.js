@@ -1,51 +1,9 @@
-// Who can use what is in the vault: plugins, API keys, and the places that are signed in.
-import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
+// Who can use what is in the vault: API keys, and the places that are signed in.
+import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
 import { copy, spell } from "/secret.js";
 import { showList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
-
-export function showPlugins() {
-    return showList("plugins", async () => {
-        const plugins = (await all("/api/plugins", "plugins")).map(plugin => ({
-            ...plugin, connections: plugin.connections.filter(({ status }) => status !== "withdrawn"),
-        }));
-        // Of the operator's plugins only those that were let in; one's own also before.
-        return plugins.filter(({ addedBy, connections }) => addedBy === "you" || connections.length > 0).map(pluginRow);
-    });
-}
-
-function pluginRow(plugin) {
-    const name = clean(plugin.name) || "An unnamed plugin";
-    const row = stamp("plugin", { name, addedBy: plugin.addedBy === "operator" ? `the operator of ${location.hostname}` : clean(plugin.addedBy) });
-    row.querySelector("[data-reach]").append(...plugin.connections.map(({ providerName, account, scopes, status }) => stamp("reach", {
-        provider: clean(providerName, 80), account: clean(account) || "account not shown", scopes: names(scopes),
-        outgrown: status === "outgrown",
-    })));
-    row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
-        effect: `${name} loses its key to these connections at once, and gets no more tokens for them. It may ask you again. A token that it already holds lives until it expires.`,
-        yes: "Revoke",
-        act: async () => {
-            const answer = await call("DELETE", `/api/plugins/${encodeURIComponent(plugin.id)}`);
-            await showPlugins();
-            say(withdrawn(name, answer.connections ?? []), { focus: true });
-        },
-    }));
-    return tie(row);
-}
-
-function withdrawn(name, connections) {
-    const said = [`${name} can no longer use anything of yours.`];
-    if (connections.some(connection => connection.local === "pending")) {
-        said.push("One connection is in a vault that this browser cannot open; it gets its new key when that one is next opened.");
-    }
-    if (connections.some(connection => connection.tokens === "live")) {
-        said.push("A token that it already holds does not expire by itself: revoke the connection to end it.");
-    } else if (connections.some(connection => String(connection.tokens).startsWith("expire"))) {
-        said.push("A token that it already holds ends when it expires.");
-    }
-    return said.join(" ");
-}
 
 export function showKeys() {
     return showList("keys", async () => (await all("/api/keys", "keys")).map(key => {

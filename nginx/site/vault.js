@@ -3,8 +3,9 @@ import { byId, call, clean, fill, say, show, start, trouble } from "/page.js";
 import { showActivity } from "/vault-activity.js";
 import { showClients } from "/vault-clients.js";
 import { showConnections } from "/vault-connections.js";
-import { showKeys, showPlugins, showSessions, takeNewKeys } from "/vault-holders.js";
+import { showKeys, showSessions, takeNewKeys } from "/vault-holders.js";
 import { offerEverything } from "/vault-everything.js";
+import { showPlugins, takeNewPlugins } from "/vault-plugins.js";
 import { showProviders } from "/vault-providers.js";
 import { showRequests } from "/vault-requests.js";
 import { showPasskeys, takeNewPasskeys } from "/vault-passkeys.js";
@@ -74,5 +75,6 @@ start(() => {
     byId("sign-out").addEventListener("click", signOut);
     takeNewKeys();
     takeNewPasskeys(async () => showSessions((await call("GET", "/api/me")).sessionId));
+    takeNewPlugins();
     open();
 });

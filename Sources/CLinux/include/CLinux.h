@@ -53,3 +53,8 @@ char **clinux_environment(void);
 
 // fallocate and FALLOC_FL_KEEP_SIZE are GNU extensions. Room beyond the end of a file, which keeps its length; 0, or -1.
 int clinux_reserve(int descriptor, off_t offset, off_t length);
+
+// Atomic operations on memory that several processes share; Swift's own are for variables of one. The exchange leaves
+// what it found in `expected` when that was another value.
+uint64_t clinux_load(const uint64_t *cell);
+_Bool clinux_exchange(uint64_t *cell, uint64_t *expected, uint64_t desired);

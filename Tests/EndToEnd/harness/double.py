@@ -64,6 +64,10 @@ class Double:
         """What a person does at the provider's page, without a browser: the callback's address."""
         return self.post("code", url=authorization_url, **choice)["location"]
 
+    def key(self, account: str = "octo") -> str:
+        """An API key that a person made at the provider that gives out keys."""
+        return self.post("key", account=account)["key"]
+
     def provider_files(self) -> dict[str, str]:
-        """The operator's files that point the service at this double: the four built in, corp, demo."""
+        """The operator's files that point the service at this double: the four built in, corp, keyed, demo."""
         return {"doubles": operator_yaml.providers_yaml(self.port), "demo": operator_yaml.demo_yaml(self.port)}

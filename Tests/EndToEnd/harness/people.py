@@ -118,6 +118,12 @@ class Person:
         assert reply.status_code == 200, reply.text
         return reply.json()["connections"]
 
+    def own_plugin(self, name: str | None = None) -> "Bearer":
+        """A plugin of this person's own."""
+        reply = self.post("/api/plugins", {"name": name or f"Own {next(_numbers)} of {self.user_id[2:8]}"})
+        assert reply.status_code == 201, reply.text
+        return Bearer(self.instance, reply.json()["key"], reply.json()["id"])
+
     def api_key(self, name: str | None = None) -> "Bearer":
         reply = self.post("/api/keys", {"name": name or f"Key {next(_numbers)}"})
         assert reply.status_code == 201, reply.text
@@ -168,9 +174,9 @@ class Bearer:
 class Plugin(Bearer):
     """Registered by the operator."""
 
-    def __init__(self, instance: Instance, name: str | None = None):
+    def __init__(self, instance: Instance, name: str | None = None, *options: str):
         self.name = name or f"Plugin {next(_numbers)}"
-        added = instance.json("plugin", "add", self.name)
+        added = instance.json("plugin", "add", self.name, *options)
         super().__init__(instance, added["key"], added["pluginId"])
 
 

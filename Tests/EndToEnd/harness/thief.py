@@ -27,7 +27,8 @@ CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tena
 # Every column that holds bytes, and what is in it. A new column must be put in one of the two.
 OPEN_COLUMNS = {
     "meta.value", "person.id", "invitation.code_hash", "invitation.person", "vault.id", "vault.person", "vault.public_key",
-    "vault.public_tag", "plugin.id", "plugin.owner", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
+    "vault.public_tag", "plugin.id", "plugin.owner",
+    "plugin_standing.plugin", "plugin_standing.person", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
     "vault.merged_into", "slot.vault", "slot.made_for", "slot.vault_tag", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
     "connection.person", "connection.account_tag", "connection.superseded_by",
     "link.id", "link.person", "link.from_vault", "link.from_slot", "link.to_vault", "link.to_slot", "link.code_tag", "approval.id", "approval.connection", "approval.plugin",

@@ -67,6 +67,19 @@ providers:
       - {{ method: GET, url: "http://127.0.0.1:{double_port}/generic/userinfo", id: sub, label: preferred_username }}
 """
 
+    def keyed(self) -> str:
+        """The same API for those who have a key."""
+        return f"""\
+version: 1
+providers:
+  upkeyed:
+    name: Upstream with keys
+    kind: api_key
+    allow_loopback_http: true
+    api_key: {{ header: X-Api-Key }}
+    api: {{ base: "http://127.0.0.1:{self.port}/base", headers: [X-Api-Key] }}
+"""
+
 
 class Call:
     def __init__(self, head: bytes, reader):

@@ -1,0 +1,143 @@
+"""A no is remembered for a day, for what was refused and for who asked; and taken back by the person alone."""
+
+import pytest
+
+from harness.answers import assert_problem
+from harness.database import Database
+from harness.flow import GITHUB, page_members
+from harness.people import Person, Plugin
+
+
+@pytest.fixture(scope="module")
+def rows(instance):
+    return Database(instance)
+
+
+def asked_with_choice(plugin: Plugin, person: Person) -> dict:
+    return plugin.link("github", ["repo"], user=person, optionalScopes=["gist", "notifications"])
+
+
+def approve(person: Person, need: dict, *kept: str):
+    return person.connect(need["authorizationUrl"], scopes=list(kept))
+
+
+def declined(reply) -> list[str]:
+    return assert_problem(reply, 403, "scope-declined")["declinedScopes"]
+
+
+# What a caller can do without
+
+def test_what_the_caller_can_do_without_is_asked_and_may_be_left_out(person, plugin, double):
+    need = asked_with_choice(plugin, person)
+    assert need["missingScopes"] == ["repo"]
+    shown = person.asked(need["authorizationUrl"]).json()["scopes"]
+    assert {line["scope"]: line["optional"] for line in shown} == {"repo": False, "gist": True, "notifications": True}
+    approve(person, need, "repo", "notifications")
+    assert plugin.token("github", ["repo"], user=person, optionalScopes=["gist"])["scopes"] == ["notifications", "repo"]
+    assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+    assert declined(plugin.vend("github", ["repo", "gist"], user=person)) == ["gist"]
+    assert plugin.token("github", ["notifications"], user=person)
+    assert double.count("github", "exchange") == 1
+
+
+def test_what_was_left_out_is_not_asked_again_with_the_next_need(person, plugin):
+    approve(person, asked_with_choice(plugin, person), "repo", "notifications")
+    need = plugin.link("github", ["read:org"], user=person, optionalScopes=["gist", "user"])
+    shown = person.asked(need["authorizationUrl"]).json()["scopes"]
+    assert {line["scope"]: line["optional"] for line in shown} == {"read:org": False, "user": True}
+
+
+def test_a_need_with_a_choice_is_another_need(person, plugin):
+    plain = plugin.link("github", ["repo", "gist"], user=person)
+    choice = plugin.link("github", ["repo"], user=person, optionalScopes=["gist"])
+    again = plugin.link("github", ["repo"], user=person, optionalScopes=["gist"])
+    assert plain["requestId"] != choice["requestId"] == again["requestId"]
+
+
+@pytest.mark.parametrize("kept, status", [(["gist"], 409), (["notifications"], 409), ([], 409), (["repo", "user"], 409),
+                                          (["repo", "admin:org"], 409)])
+def test_only_what_was_shown_as_optional_can_be_left_out_and_nothing_added(person, plugin, rows, kept, status):
+    need = asked_with_choice(plugin, person)
+    shown = person.asked(need["authorizationUrl"]).json()
+    with rows.unchanged():
+        refused = person.post("/api/connect", page_members(shown, need["authorizationUrl"]) | {"scopes": kept})
+        assert_problem(refused, status, "changed")
+
+
+def test_not_everything_can_be_left_out(person, plugin, rows):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    need = plugin.link("github", ["gist"], user=person)
+    rows.run("UPDATE request SET optional_scopes = scopes WHERE scopes = 'gist' AND status = 'pending'")
+    with rows.unchanged():
+        refused = assert_problem(person.decide(need["authorizationUrl"], scopes=[]), 400, "invalid-request")
+    assert refused["errors"][0]["member"] == "scopes"
+
+
+def test_leaving_out_what_is_new_needs_no_provider(person, plugin, double):
+    person.connect(GITHUB)
+    need = asked_with_choice(plugin, person)
+    assert person.asked(need["authorizationUrl"]).json()["needsProvider"]
+    approve(person, need, "repo")
+    assert double.count("github", "exchange") == 1
+    assert plugin.token("github", ["repo"], user=person)["scopes"] == ["repo"]
+    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "completed"
+
+
+# How long, for whom, and until when
+
+def test_a_no_to_one_of_several_blocks_that_one_for_that_caller(instance, person, plugin):
+    second = Plugin(instance)
+    approve(person, asked_with_choice(plugin, person), "repo")
+    assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+    assert plugin.link("github", ["user"], user=person)["missingScopes"] == ["user"]
+    assert second.link("github", ["gist"], user=person)["missingScopes"] == ["gist"]
+    assert person.api_key().link("github", ["gist"])["missingScopes"] == ["gist"]
+
+
+def test_a_yes_to_one_caller_takes_back_no_no_to_another(instance, person, plugin):
+    second = Plugin(instance)
+    person.decide(plugin.link("github", ["gist"], user=person)["authorizationUrl"], "decline")
+    person.connect(second.link("github", ["gist"], user=person)["authorizationUrl"])
+    assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+
+
+def test_a_later_yes_to_the_same_caller_takes_its_no_back(person, plugin, rows):
+    first = plugin.link("github", ["repo", "gist"], user=person)
+    other_link = plugin.link("github", ["gist"], user=person)["authorizationUrl"]
+    person.decide(first["authorizationUrl"], "decline")
+    assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+    person.connect(other_link)
+    assert plugin.token("github", ["gist"], user=person)
+    assert declined(plugin.vend("github", ["repo"], user=person)) == ["repo"]
+
+
+def test_a_no_ends_after_a_day(person, plugin, rows):
+    person.decide(plugin.link("github", ["gist"], user=person)["authorizationUrl"], "decline")
+    until = assert_problem(plugin.vend("github", ["gist"], user=person), 403, "scope-declined")["until"]
+    listed = person.get("/api/declines").json()["declines"]
+    assert [(line["caller"], line["provider"], [scope["scope"] for scope in line["scopes"]], line["until"]) for line in listed] == [
+        (plugin.id, "github", ["gist"], until)]
+    rows.run("UPDATE decline SET until_ms = 1 WHERE scope = 'gist'")
+    assert plugin.link("github", ["gist"], user=person)
+    assert person.get("/api/declines").json()["declines"] == []
+
+
+def test_allow_asking_again_takes_back_what_was_left_out(person, plugin):
+    approve(person, asked_with_choice(plugin, person), "repo")
+    assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+    assert person.delete(f"/api/declines?caller={plugin.id}&provider=github").status_code == 204
+    assert plugin.link("github", ["gist"], user=person)["missingScopes"] == ["gist"]
+
+
+def test_what_the_catalogue_calls_optional_can_be_left_out_of_any_request(fresh):
+    instance = fresh()
+    yaml = (instance.dir / "etc/providers.d/doubles.yaml").read_text()
+    instance.provide("doubles", yaml.replace("    default_scopes: [repo, read]", (
+        "    default_scopes: [repo, read]\n    scopes:\n      repo: { text: Repositories., risk: write }\n"
+        "      read: { text: See your account., risk: read, optional: true }")))
+    instance.start()
+    person, plugin = Person(instance), Plugin(instance)
+    need = plugin.link("corp", ["repo", "read"], user=person)
+    approve(person, need, "repo")
+    assert declined(plugin.vend("corp", ["repo", "read"], user=person)) == ["read"]
+    assert plugin.token("corp", ["repo"], user=person)["scopes"] == ["repo"]

@@ -1,0 +1,195 @@
+// The plugins of /vault: what each may use and how far it is narrowed, one's own, and what a plugin that was shut out
+// may still hold.
+import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
+import { fromLimits, toLimits } from "/plugin-limits.js";
+import { ask } from "/question.js";
+import { copy, spell } from "/secret.js";
+import { showConnections } from "/vault-connections.js";
+import { showList, tie } from "/vault-list.js";
+
+export function showPlugins() {
+    return showList("plugins", async () => {
+        const plugins = (await all("/api/plugins", "plugins")).map(plugin => ({
+            ...plugin, connections: plugin.connections.filter(({ status }) => status !== "withdrawn"),
+        }));
+        // Of the operator's plugins only those that were let in or narrowed; one's own also before.
+        return plugins.filter(plugin => plugin.addedBy === "you" || plugin.connections.length > 0 || plugin.muted || plugin.limits).map(pluginRow);
+    });
+}
+
+const address = plugin => `/api/plugins/${encodeURIComponent(plugin.id)}`;
+
+function pluginRow(plugin) {
+    const name = clean(plugin.name) || "An unnamed plugin";
+    const own = plugin.addedBy === "you";
+    const old = plugin.keys.find(({ endsAt }) => endsAt);
+    const row = stamp("plugin", {
+        name, addedBy: own ? "you" : `the operator of ${location.hostname}`, createdAt: own && plugin.createdAt, muted: plugin.muted, unmuted: !plugin.muted,
+        limited: plugin.limits, theirs: plugin.operatorLimits && said(plugin.operatorLimits), own, oldKeyUntil: own && old?.endsAt,
+    });
+    row.querySelector("[data-reach]").append(...plugin.connections.map(({ providerName, account, scopes, status }) => stamp("reach", {
+        provider: clean(providerName, 80), account: clean(account) || "account not shown", scopes: names(scopes),
+        outgrown: status === "outgrown",
+    })));
+    const on = (what, act) => row.querySelector(`[data-do=${what}]`).addEventListener("click", act);
+    on("mute", event => ask(event.target, {
+        effect: `${name} gets neither tokens nor links for you, and is not told why. What you approved stays, for when you hear it again.`,
+        yes: "Mute", act: () => change(plugin, { muted: true }, `${name} is muted.`),
+    }));
+    on("unmute", () => change(plugin, { muted: false }, `${name} may ask you again.`).catch(trouble));
+    on("revoke", event => revoke(event.target, plugin, name, own));
+    on("end-old", () => endOld(plugin, name));
+    limitsForm(row.querySelector("[data-form=limits]"), plugin, name);
+    keyForm(row.querySelector("[data-form=key]"), plugin, name);
+    return tie(row);
+}
+
+async function change(plugin, members, done) {
+    await call("PATCH", address(plugin), members);
+    await showPlugins();
+    say(done, { focus: true });
+}
+
+const said = limits => Object.values(fromLimits(limits)).filter(Boolean).map(text => clean(text.replaceAll("\n", "; "), 400)).join(" · ");
+
+function limitsForm(form, plugin, name) {
+    const fields = fromLimits(plugin.limits ?? {});
+    for (const [field, value] of Object.entries(fields)) form.elements[field].value = value;
+    form.addEventListener("submit", async event => {
+        event.preventDefault();
+        const limits = toLimits(Object.fromEntries(new FormData(form)));
+        try {
+            await change(plugin, { limits }, Object.keys(limits).length ? `${name} is limited as you said.` : `${name} has no limits of yours.`);
+        } catch (problem) {
+            trouble(problem);
+        }
+    });
+}
+
+function keyForm(form, plugin, name) {
+    form.addEventListener("submit", async event => {
+        event.preventDefault();
+        try {
+            const { key } = await call("POST", `${address(plugin)}/key`, { key: form.elements.key.value.trim() });
+            form.reset();
+            await showPlugins();
+            reveal(name, key);
+        } catch (problem) {
+            trouble(problem);
+        }
+    });
+}
+
+async function endOld(plugin, name) {
+    try {
+        await call("DELETE", `${address(plugin)}/key`);
+        await showPlugins();
+        say(`Only the newest key of ${name} works now.`, { focus: true });
+    } catch (problem) {
+        trouble(problem);
+    }
+}
+
+function revoke(button, plugin, name, own) {
+    ask(button, {
+        effect: own
+            ? `${name} is ended: its key is refused from now on, and its connections get new ones. A token that it already holds may live until it expires.`
+            : `${name} loses its key to these connections at once, and gets no more tokens for them. It may ask you again. A token that it already holds may live until it expires.`,
+        yes: "Revoke",
+        act: async () => {
+            const { connections = [] } = await call("DELETE", address(plugin));
+            await Promise.all([showPlugins(), showConnections()]);
+            showHeld(name, plugin, connections);
+            say(withdrawn(name, connections), { focus: true });
+        },
+    });
+}
+
+function withdrawn(name, connections) {
+    const words = [`${name} can no longer use anything of yours.`];
+    if (connections.some(({ local }) => local === "pending")) {
+        words.push("One connection is in a vault that this browser cannot open; it gets its new key when that one is next opened.");
+    }
+    if (connections.some(({ tokens }) => tokens === "live")) {
+        words.push("A token that it already holds does not expire by itself: replace it.");
+    } else if (connections.some(({ tokens }) => tokens.startsWith("expire"))) {
+        words.push("A token that it already holds ends when it expires.");
+    } else if (connections.length) {
+        words.push("The token that it held was ended.");
+    }
+    return words.join(" ");
+}
+
+/** What it may still hold, each with a button that takes it away as far as the service allows. */
+function showHeld(name, plugin, connections) {
+    const place = byId("held");
+    place.replaceChildren(...connections.filter(({ local, tokens }) => local === "withdrawn" && tokens !== "replaced").map(entry => {
+        const reach = plugin.connections.find(({ id }) => id === entry.id);
+        const service = clean(reach?.providerName ?? entry.provider, 80);
+        const row = stamp("held-token", {
+            name, provider: service, account: clean(reach?.account) || "account not shown",
+            until: entry.tokens.startsWith("expire-at ") ? entry.tokens.slice(10) : null, live: entry.tokens === "live",
+        });
+        row.querySelector("button").addEventListener("click", event => replace(event.target, entry, service, row));
+        return row;
+    }));
+    place.hidden = place.children.length === 0;
+}
+
+function replace(button, entry, service, row) {
+    ask(button, {
+        effect: `${service} is asked for a new token, and the old one is ended where ${service} can end a single one. Where it cannot give a new one by itself, you go through ${service} again.`,
+        yes: "Replace the token",
+        act: async () => {
+            const answer = await call("POST", `/api/connections/${encodeURIComponent(entry.id)}/replace`);
+            row.remove();
+            byId("held").hidden = byId("held").children.length === 0;
+            await showConnections();
+            replaced(answer, service);
+        },
+    });
+}
+
+function replaced({ tokens, reconnectUrl, manageUrl }, service) {
+    const fate = tokens === "replaced" ? `The old token has ended at ${service}.`
+        : tokens === "live" ? `${service} cannot end the old token by itself; it lives until you end it there.`
+            : `The old token ends at ${new Date(tokens.slice(10)).toLocaleString()}.`;
+    const own = reconnectUrl?.startsWith(`${location.origin}/connect?`);
+    const link = own ? { href: reconnectUrl, text: `Connect ${service} again.` } : tokens === "live" && /^https:\/\//.test(manageUrl ?? "") ? { href: manageUrl, text: `Look at ${service}.` } : null;
+    say(`${fate} ${own ? "A new one needs you." : "A new one is in your vault."}`, { focus: true, tone: tokens === "replaced" ? "good" : "plain", link });
+}
+
+/** A plugin of one's own, which may ask nobody else. */
+export function takeNewPlugins() {
+    const form = byId("make-plugin");
+    form.addEventListener("submit", async event => {
+        event.preventDefault();
+        const button = form.querySelector("button");
+        button.disabled = true;
+        try {
+            const name = form.elements.name.value.trim();
+            const { key } = await call("POST", "/api/plugins", { name });
+            form.reset();
+            await showPlugins();
+            reveal(name, key);
+        } catch (problem) {
+            trouble(problem);
+        }
+        button.disabled = false;
+    });
+}
+
+function reveal(name, key) {
+    const place = byId("new-plugin");
+    const shown = stamp("key-shown", { name: clean(name) });
+    spell(shown.querySelector("[data-f=key]"), key);
+    shown.querySelector("[data-do=copy]").addEventListener("click", () => copy(key));
+    shown.querySelector("[data-do=stored]").addEventListener("click", () => {
+        place.replaceChildren();
+        place.hidden = true;
+        say(`The key of ${clean(name)} is no longer shown.`, { focus: true });
+    });
+    place.replaceChildren(shown);
+    place.hidden = false;
+    shown.querySelector("h3").focus();
+}
