@@ -84,8 +84,11 @@ class Flows:
         person.connect({"owner": "toolshed", "bridge": "google", "scope": "calendar"})
         person.connect({"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
         person.connect({"owner": "toolshed", "bridge": "corp", "scope": "read"})
+        person.connect({"owner": "toolshed", "bridge": "keyed", "scope": "mail.send"}, key=double.key())
+        own = person.own_plugin()
+        assert person.post(f"/api/plugins/{own.id}/key", {"key": own.key}).status_code == 201
         key = person.api_key()
-        for provider in ("github", "google", "slack", "corp"):
+        for provider in ("github", "google", "slack", "corp", "keyed"):
             key.token(provider, reason="canary-of-a-reason")
         plugin.token("github", ["repo"], user=person, tool="canary-of-a-tool")
         for connection in person.connections():
@@ -161,7 +164,7 @@ def test_every_kind_of_secret_came_up(flows):
     kinds = {name.rstrip("0123456789 ") for name in flows.canaries.secrets}
     for kind in ("invitation", "session cookie", "transaction cookie", "form token", "approval", "state", "code", "key",
                  "plugin key", "exchange code", "exchange code_verifier", "exchange client_secret", "ENCRYPTION_KEY",
-                 "google refresh token", "github access token", "authorization code", "client verifier",
+                 "google refresh token", "github access token", "keyed access token", "authorization code", "client verifier",
                  "device code", "own access token", "own renewal token"):
         assert kind in kinds, kinds
 

@@ -30,7 +30,7 @@ class Story:
         self._known: set[str] = set()
         self.step("before anything")
         for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code, self.shows_a_passkey,
-                        self.refreshes_in_background, self.lets_a_client_in, self.keeps_everything):
+                        self.changes_a_plugins_key, self.refreshes_in_background, self.lets_a_client_in, self.keeps_everything):
             chapter()
         self.ends_processes()
         self.rotates_the_key()
@@ -182,6 +182,23 @@ class Story:
         assert client.revoke(client.tokens["refresh_token"]).status_code == 200
         self.step("the client was sent away")
 
+    def changes_a_plugins_key(self) -> None:
+        hal = Person(self.instance, "Hal")
+        own = hal.own_plugin()
+        self.connect("changed: first", hal, own.link("linear", ["read"], user=hal))
+        own.token("linear", ["read"], user=hal)
+        made = hal.post(f"/api/plugins/{own.id}/key", {"key": own.key})
+        assert made.status_code == 201
+        self.step("two keys of one plugin")
+        assert hal.delete(f"/api/plugins/{own.id}/key").status_code == 204
+        self.secrets["replaced plugin key"] = own.key
+        newer = Bearer(self.instance, made.json()["key"], own.id)
+        self.step("the old key ended")
+        self.connect("changed: typed", hal, newer.link("keyed", ["mail.send"], user=hal), key=self.instance.double.key())
+        newer.token("keyed", ["mail.send"], user=hal)
+        self.step("a key that was typed")
+        self.connect("not the plugin's", hal, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+
     def keeps_everything(self) -> None:
         eve = Person(self.instance, "Eve")
         self.connect("live", eve, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
@@ -322,6 +339,11 @@ def test_a_revoked_cookie_opens_its_own_vault_and_nothing_else(story, base, robb
     assert found.access_tokens() == base.access_tokens() | story.all_of("cookie")
     # What was said for uses of the vault's connections, and of requests that its person was shown a link to.
     assert found.claims() - base.claims() == {"ada-vend-reason", "ada-reason", "ada-tool"}
+
+
+def test_a_replaced_plugin_key_opens_what_its_plugin_was_given_and_nothing_else(story, base, robbed):
+    found = robbed("replaced plugin key")
+    assert found.access_tokens() == base.access_tokens() | story.all_of("changed")
 
 
 def test_a_replaced_recovery_code_opens_its_own_vault_and_nothing_else(story, base, robbed):
