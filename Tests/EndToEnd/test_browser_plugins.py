@@ -46,7 +46,7 @@ def test_a_plugin_is_narrowed_muted_and_ended_on_the_page(page, person, instance
     assert plugin.token("github", ["repo"], user=person)
     page.goto("/vault")
     found = opened(page, "Plugins", plugin.name)
-    expect(found).to_contain_text("Limited by the operator: 6000")
+    expect(found).to_contain_text("Limited by the operator: 6000 tokens a minute")
     found.get_by_label("Only these services").fill("linear, slack")
     found.get_by_label("Tokens that carry at most").fill("linear: read\nslack: chat:write")
     found.get_by_label("Tokens a minute").fill("120")

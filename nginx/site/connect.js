@@ -74,25 +74,26 @@ function draw(asked) {
     head(requester ? `${requester} asks for ${provider}` : asked.reconnects ? `Reconnect ${provider}` : asked.separate ? `Connect ${provider} separately` : `Connect ${provider}`);
     const fresh = asked.scopes.filter(scope => scope.state === "new");
     const granted = asked.scopes.filter(scope => scope.state === "granted");
+    const limited = asked.beyondLimits.length > 0; // there is nothing to approve
     fill(document, {
         signedInAs: clean(asked.signedInAs, 80) || "an unnamed person", provider, requester, own: !requester && !asked.reconnects && !asked.separate,
         kind: asked.requester ? kindWord(asked.requester.kind) : "", addedBy: clean(asked.requester?.addedBy),
         owner: asked.owner === "toolshed" ? null : clean(asked.owner),
-        account: clean(asked.account), namedAccount: clean(asked.namedAccount), anyAccount: !asked.account && !asked.namedAccount,
+        account: clean(asked.account), namedAccount: clean(asked.namedAccount), anyAccount: !asked.account && !asked.namedAccount && !asked.keyForm,
+        keyAccount: !asked.account && !asked.namedAccount && asked.keyForm,
         several: asked.accounts.length, one: !asked.accounts.length, reconnects: asked.reconnects, separate: asked.separate,
         resumes: asked.resumes, separable: asked.separable && asked.alsoIncludes.length > 0, reason: clean(asked.reason, 300), tool: clean(asked.tool, 80),
         matchCode: clean(asked.matchCode, 8), askedAt: asked.askedAt,
         new: fresh.length, newTitle: granted.length ? "New, not allowed so far" : requester ? "What it asks for" : "What you would allow",
-        granted: granted.length, also: asked.alsoIncludes.length, others: asked.others.length, open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
-        needsProvider: asked.needsProvider && !asked.keyForm, stays: !asked.needsProvider,
+        granted: granted.length && !limited, also: asked.alsoIncludes.length && !limited, others: asked.others.length, open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
+        needsProvider: asked.needsProvider && !asked.keyForm, stays: !asked.needsProvider && !limited,
         key: asked.keyForm, keyName: clean(asked.keyForm?.name, 64), keyPage: asked.keyForm?.page,
-        beyond: asked.beyondLimits.length, separately: asked.separable,
+        beyond: limited, separately: asked.separable,
     });
     byId("account").replaceChildren(...asked.accounts.map(accountChoice), new Option("another account", "new", false, !asked.account));
     byId("separate").href = byId("separate-instead").href = changed({ separate: "true" });
     byId("key-page").href = /^https:\/\//.test(asked.keyForm?.page ?? "") ? asked.keyForm.page : "/connect";
-    // Where a limit stands against it there is nothing to approve.
-    byId("approve").hidden = asked.beyondLimits.length > 0;
+    byId("approve").hidden = limited;
     byId("beyond").replaceChildren(...asked.beyondLimits.map(scopeRow));
     byId("new").replaceChildren(...fresh.map(scopeRow));
     byId("granted").replaceChildren(...granted.map(scope => scopeRow({ ...scope, optional: false })));
@@ -158,7 +159,7 @@ async function unstored(problem) {
     const wrong = problem.document.errors?.find(({ member }) => member === "key");
     await load();
     if (!shown) return;
-    say(wrong ? `Nothing was stored: expected was ${clean(wrong.expected, 200)}.` : problem.sentence, { tone: "bad" });
+    say(wrong ? `Nothing was stored. Expected: ${clean(wrong.expected, 200)}.` : problem.sentence, { tone: "bad" });
     byId("key").focus();
 }
 

@@ -50,7 +50,11 @@ async function change(plugin, members, done) {
     say(done, { focus: true });
 }
 
-const said = limits => Object.values(fromLimits(limits)).filter(Boolean).map(text => clean(text.replaceAll("\n", "; "), 400)).join(" · ");
+function said(limits) {
+    const { providers, scopes, rate, calls } = fromLimits(limits);
+    return [providers && `only ${providers}`, scopes && `tokens that carry at most ${scopes}`, rate && `${rate} tokens a minute`, calls && `only calls ${calls}`]
+        .filter(Boolean).map(text => clean(text.replaceAll("\n", "; "), 400)).join(" · ");
+}
 
 function limitsForm(form, plugin, name) {
     const fields = fromLimits(plugin.limits ?? {});
