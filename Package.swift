@@ -14,6 +14,7 @@ let package = Package(
     name: "toolshed",
     products: [
         .executable(name: "toolshedd", targets: ["toolshedd"]),
+        .executable(name: "toolshed", targets: ["toolshed"]),
         // For plugins written in Swift; example-plugin shows how (docs/CLIENTS.md).
         .library(name: "ToolshedClient", targets: ["ToolshedClient"]),
         .executable(name: "example-plugin", targets: ["example-plugin"]),
@@ -105,6 +106,13 @@ let package = Package(
             swiftSettings: settings),
 
         .target(name: "ToolshedClient", dependencies: ["CCurl", "Encoding"], swiftSettings: settings),
+        .executableTarget(
+            name: "toolshed",
+            dependencies: [
+                "CLinux", "Encoding", "Envelope", "OAuth", "Secrets", "ToolshedClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "example-plugin", dependencies: ["ToolshedClient"], path: "clients/examples/swift",
             swiftSettings: settings),

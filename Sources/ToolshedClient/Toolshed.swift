@@ -102,7 +102,7 @@ public struct ToolshedError: Error, Sendable, CustomStringConvertible {
         (status, self.error, self.detail, retryAfter, accounts, until) = (0, error, detail, nil, [], nil)
     }
 
-    init(_ answer: Answer) {
+    package init(_ answer: Answer) {
         status = answer.status
         error = answer.document.texts["error"] ?? (answer.status == 0 ? "unreachable" : "unavailable")
         detail = answer.document.texts["detail"] ?? answer.document.texts["title"] ?? ""

@@ -20,7 +20,8 @@ def test_install(tmp_path):
                  "etc/nginx/sites-available/toolshed.conf", "etc/nginx/toolshed/host.conf",
                  "usr/share/toolshed/site/connect.html", "usr/share/toolshed/metadata/.well-known/oauth-authorization-server",
                  "usr/share/toolshed/metadata/.well-known/oauth-protected-resource/mcp",
-                 "usr/share/toolshed/metadata/api/openapi.json", "usr/share/toolshed/make-metadata", "usr/share/doc/toolshed/README.md"):
+                 "usr/share/toolshed/metadata/api/openapi.json", "usr/share/toolshed/make-metadata", "usr/share/doc/toolshed/README.md",
+                 "usr/bin/toolshed", "usr/share/man/man1/toolshed.1", "usr/share/bash-completion/completions/toolshed"):
         assert (tmp_path / path).is_file(), path
     assert not (tmp_path / "etc/nginx/sites-enabled").exists()
     assert stat.S_IMODE((tmp_path / "etc/toolshed/credentials").stat().st_mode) == 0o700
