@@ -137,7 +137,7 @@ struct Login: AsyncParsableCommand {
             case "authorization_pending": continue
             case "slow_down": interval += 5
             case "access_denied": throw Failure(.declined, "declined", "You said no.")
-            case "expired_token": throw RequestEndedTooLate()
+            case "expired_token": throw tooLate()
             default:
                 guard answer.status == 0 || answer.status == 429 || answer.status >= 500 else {
                     throw Failure(
@@ -146,10 +146,10 @@ struct Login: AsyncParsableCommand {
                 interval = max(interval, Int64(answer.retryAfter ?? 1))
             }
         }
-        throw RequestEndedTooLate()
+        throw tooLate()
     }
 
-    private func RequestEndedTooLate() -> Failure {
+    private func tooLate() -> Failure {
         Failure(
             .personMustAct, "expired", "Nobody typed the code in time.", hint: "Run the command again for a new one.")
     }

@@ -226,18 +226,24 @@ def test_over_ssh_a_code_is_typed(instance, double, tmp_path, person):
     said = process.stderr.readline().strip()
     found = re.fullmatch(rf"Open ({instance.origin}/\S+) in any browser, and type the code: (\S+)", said)
     assert found, said
-    let_in(person, found[2])
+    approved = Client(instance, client_id="toolshed-cli").approve_device(person, found[2])
+    assert approved.status_code == 204, approved.text
     out, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
     assert out.startswith(f"Logged in to {instance.origin}") and shell.json("status")["userId"] == person.user_id
 
 
-def let_in(person, code: str) -> None:
-    """The person at /device."""
-    shown = person.post("/api/device/code", {"code": code})
-    assert shown.status_code == 200, shown.text
-    body = {"decision": "approve", "code": code, "digest": shown.json()["digest"], "formToken": shown.json()["formToken"]}
-    assert person.post("/api/device", body).status_code == 200
+def test_over_ssh_a_no_ends_the_login_with_4(instance, double, tmp_path, person):
+    shell = Shell(instance, tmp_path)
+    process = shell.start("login", "--device")
+    code = process.stderr.readline().strip().split()[-1]
+    Client(instance, client_id="toolshed-cli").approve_device(person, code, "decline")
+    assert "You said no" in process.communicate(timeout=60)[1] and process.returncode == 4 and not shell.config.exists()
+
+
+def test_the_instances_own_command_knows_its_server(instance):
+    done = subprocess.run([instance.dir / "bin/toolshed", "status"], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 5, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [
