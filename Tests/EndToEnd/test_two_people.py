@@ -9,8 +9,10 @@ import re
 
 import pytest
 
+from harness.authenticator import Authenticator
 from harness.contract import DOCUMENT, METHODS
 from harness.database import Database
+from harness.oauth import Client
 from harness.people import Bearer, Person, Plugin
 
 UNKNOWN = "A" * 22
@@ -127,6 +129,8 @@ def ada(instance):
     assert person.call("PATCH", f"/api/connections/{connection}", {"label": "Ada's own label"}).status_code == 204
     own = person.post("/api/plugins", {"name": f"Own of {person.user_id}"}).json()
     person.decide(plugin.link("slack", ["chat:write"], user=person)["authorizationUrl"], "decline")
+    assert Authenticator(instance).register(person).status_code == 201
+    Client(instance).log_in(person)
     waiting = plugin.link("github", ["gist"], user=person, reason="ada-reason")["requestId"]
     ids = {person.user_id, person.api_key().id, own["id"], waiting, arrived.headers["Location"].split("#")[1], connection}
     # And whatever else her own lists name.

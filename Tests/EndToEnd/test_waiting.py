@@ -5,6 +5,7 @@ import pytest
 from harness.answers import assert_problem
 from harness.database import Database
 from harness.flow import CORP, GITHUB, depart
+from harness.oauth import Client
 from harness.people import Person, Plugin
 from harness.waiting import until
 
@@ -98,13 +99,15 @@ def test_stopping_everything_leaves_nothing_that_is_vended_and_nobody_who_opens(
     assert person.call("PATCH", f"/api/connections/{corp['id']}", {"backgroundRefresh": True}).status_code == 204
     assert plugin.token("github", ["repo"], user=person) and key.token("corp", ["read"])
     request = plugin.link("slack", ["chat:write"], user=person)
+    agent = Client(instance).log_in(person).renew()
     half = depart(person, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
 
     assert_problem(key.post("/api/vault/stop"), 403, "not-permitted")
-    assert person.post("/api/vault/stop").json() == {"connections": 2, "plugins": 1, "holders": 2, "requests": 1}
+    assert person.post("/api/vault/stop").json() == {"connections": 2, "plugins": 1, "holders": 3, "requests": 1}
     assert {c["status"] for c in person.connections()} == {"paused"}
     assert not any(c["backgroundRefresh"] for c in person.connections())
     assert plugin.link("github", ["repo"], user=person)["reason"] in ("not-connected", "plugin-not-approved")
+    assert agent.refresh().json()["error"] == "invalid_grant"
     assert key.vend("corp", ["read"]).status_code == 401 and elsewhere.get("/api/me").status_code == 401
     assert plugin.get(f"/api/requests/{request['requestId']}").json()["status"] == "declined"
     arrived = person.navigate(double.decide(half), site="cross-site")
