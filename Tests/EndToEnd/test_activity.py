@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import expect
 
 from harness.browsing import lend_session
+from harness.contract import DOCUMENT
+from harness.instance import ROOT
 from harness.people import SAME_ORIGIN, Person, Plugin
 from harness.waiting import until
 
@@ -266,6 +268,12 @@ def test_a_full_disk_leaves_the_reserve_and_then_stops_vending_until_there_is_ro
 
 
 # The page
+
+
+def test_everything_that_is_recorded_has_words():
+    source = (ROOT / "nginx/site/words.js").read_text().split("const happened = {")[1].split("\n};")[0]
+    spoken = set(re.findall(r'(?:^|[,{])\s*"?([a-z][a-z-]*)"?: "', source, re.M))
+    assert set(DOCUMENT["components"]["schemas"]["Event"]["enum"]) <= spoken
 
 
 def part(page):

@@ -17,7 +17,7 @@ const happened = {
     "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
     "passkey-added": "Passkey added", "passkey-removed": "Passkey removed",
     "passkey-suspect": "A passkey was refused: its counter went back, so there may be a copy of it",
-    paused: "Paused", resumed: "Resumed",
+    paused: "Paused", resumed: "Resumed", "everything-stopped": "Everything stopped",
     "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };
 export const events = Object.keys(happened);
