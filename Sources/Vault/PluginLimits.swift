@@ -118,7 +118,9 @@ extension PluginLimits {
             switch (words.first, words.count) {
             case ("providers", _): providers = Set(try words.dropFirst().map(Self.provider))
             case ("scopes", 2...): ceilings[try Self.provider(words[1])] = ScopeSet(words.dropFirst(2))
-            case ("rate", 2): ratePerMinute = Int64(words[1])
+            case ("rate", 2):
+                guard let rate = Int64(words[1]), Self.rates.contains(rate) else { throw .damaged("limits") }
+                ratePerMinute = rate
             case ("call", 4):
                 let methods = words[2].split(separator: ",").map(String.init)
                 guard let rule = CallRule(provider: try Self.provider(words[1]), methods: methods, path: words[3])

@@ -1,3 +1,4 @@
+import Encoding
 import OAuth
 import Testing
 
@@ -25,7 +26,10 @@ struct PluginLimitsTests {
 
     @Test(
         "A row that says something else is damaged, and limits nobody less",
-        arguments: ["rate", "everything", "call github GET", "call github get /x", "providers GitHub", "scopes"])
+        arguments: [
+            "rate", "rate many", "rate 0", "everything", "call github GET", "call github get /x", "providers GitHub",
+            "scopes",
+        ])
     func damaged(text: String) {
         #expect(throws: VaultError.self) { try PluginLimits(stored: text) }
     }
@@ -132,12 +136,12 @@ struct PluginKeyTests {
         }
         let oldToken = try vault.token(old)
         let newToken = try vault.token(new)
-        try vault.store.read { rows in
-            #expect(try rows.openPlugin(oldToken, at: vault.now.adding(seconds: 59)) != nil)
-            #expect(try rows.openPlugin(oldToken, at: vault.now.adding(seconds: 61)) == nil)
-            #expect(try rows.openPlugin(newToken, at: vault.now.adding(seconds: 61)) != nil)
-        }
+        let before = try vault.store.read { try $0.openPlugin(oldToken, at: vault.now.adding(seconds: 59)) }
+        let after = try vault.store.read { try $0.openPlugin(oldToken, at: vault.now.adding(seconds: 61)) }
+        let newer = try vault.store.read { try $0.openPlugin(newToken, at: vault.now.adding(seconds: 61)) }
+        #expect(before != nil && after == nil && newer != nil)
         #expect(try vault.store.write { try $0.endReplacedKeys(of: plugin.id) } == 1)
-        try vault.store.read { rows in #expect(try rows.keys(of: plugin.id, at: vault.now).map(\.endsAt) == [nil]) }
+        let keys = try vault.store.read { try $0.keys(of: plugin.id, at: vault.now) }
+        #expect(keys.map(\.endsAt) == [nil])
     }
 }

@@ -78,7 +78,7 @@ struct RotateKeyTests {
         #expect(
             try store.write { rows in
                 let token = try plugin.secret.withUnsafeBytes { try Token(parsing: $0) }
-                let opened = try rows.openPlugin(token, at: vault.now)
+                let opened = try rows.openPlugin(token, at: kept.start)
                 return opened?.id == plugin.id
             })
     }
