@@ -11,6 +11,29 @@ extension Broker {
     func store(
         _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, at now: Instant
     ) throws -> Arrival {
+        for _ in 0..<3 {
+            do {
+                return try storeOnce(try upToDate(exchange), tokens, account: account, at: now)
+            } catch VaultError.conflict {
+                // The connection or the vault moved on meanwhile; what the provider issued must find its place.
+            }
+        }
+        throw VaultError.conflict
+    }
+
+    /// While the provider was asked the vault may have become part of another one, or have been given a new key.
+    private func upToDate(_ exchange: Exchange) throws -> Exchange {
+        var exchange = exchange
+        try store.read { rows in
+            exchange.flow = try rows.authorization(outcome: exchange.outcome.id) ?? exchange.flow
+            exchange.isVaultCurrent = try rows.isCurrent(exchange.vault)
+        }
+        return exchange
+    }
+
+    private func storeOnce(
+        _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, at now: Instant
+    ) throws -> Arrival {
         let flow = exchange.flow
         let provider = exchange.provider
         let existing = try flow.extends.flatMap { id in try store.read { try $0.connection(id) } }
@@ -35,7 +58,8 @@ extension Broker {
                 id = connection.id
             } else {
                 id = try rows.insert(
-                    grant, into: exchange.destination, of: flow.person, status: placement.isUnused ? .unused : .active)
+                    grant, into: exchange.destination, of: flow.person, status: placement.isUnused ? .unused : .active,
+                    mayBeKnown: !flow.separate)
             }
             if !placement.isUnused {
                 try allow(id, flow, rows)
@@ -58,7 +82,9 @@ extension Broker {
     /// The connection key to every plugin that the person let in. It was made a moment ago, so a session that has the
     /// vault open finds it there; for a locked vault the plugin's approval waits for the person's next visit.
     func share(_ id: ConnectionID, _ exchange: Exchange, _ rows: Rows, at now: Instant) throws {
-        guard case .open(let vault) = exchange.destination, let connection = try rows.connection(id) else { return }
+        guard case .open(let vault) = exchange.destination, try rows.isCurrent(vault),
+            let connection = try rows.connection(id)
+        else { return }
         let key = try rows.openKey(of: connection, with: vault)
         try approve(exchange.flow, for: connection, key: key, rows, at: now)
     }

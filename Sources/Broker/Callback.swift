@@ -125,14 +125,17 @@ extension Broker {
 
     /// What the steps of one code exchange carry along.
     struct Exchange: Sendable {
-        let flow: AuthorizationSession
+        var flow: AuthorizationSession
         let provider: Provider
         let outcome: Outcome
         /// The approving session's vault: the destination is often this one.
         let vault: OpenVault
         let done: Arrival
+        var isVaultCurrent = true
 
-        var destination: Destination { flow.vault == vault.id ? .open(vault) : .locked(flow.vault) }
+        var destination: Destination {
+            flow.vault == vault.id && isVaultCurrent ? .open(vault) : .locked(flow.vault)
+        }
     }
 
     private func exchanged(

@@ -78,6 +78,7 @@ extension Broker {
             let slot = try store.read({ try $0.openSlot(token, at: now) })
         else { throw Refusal.invalidInvitation }
         guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
+        try requireNothingLeftBehind(session, opening: slot.vault)
         return try store.write { rows in
             if let session { return try renew(session, from: browser, rows, at: now) }
             return try signIn(to: slot.vault, isExisting: true, from: browser, rows, at: now)
@@ -98,7 +99,8 @@ extension Broker {
             session: made.id)
     }
 
-    public func signOut(_ session: OpenSlot, at now: Instant) throws {
+    public func signOut(_ session: OpenSlot, confirm: String?, at now: Instant) throws {
+        try requireAnotherHolder(than: [session.id], by: session, confirm: confirm, at: now)
         try record(
             AuditRecord(.signedOut, person: session.person, caller: session.id.text, callerKind: "session"), at: now)
         _ = try store.write { try $0.removeSlot(session.id, of: session.person, kinds: [.session]) }
@@ -126,7 +128,10 @@ extension Broker {
         }
     }
 
-    public func removeHolder(_ id: SlotID, kinds: [HolderKind], session: OpenSlot, at now: Instant) throws {
+    public func removeHolder(
+        _ id: SlotID, kinds: [HolderKind], session: OpenSlot, confirm: String?, at now: Instant
+    ) throws {
+        try requireAnotherHolder(than: [id], by: session, confirm: confirm, at: now)
         try store.write { rows in
             guard try rows.removeSlot(id, of: session.person, kinds: kinds) else { throw Refusal.notFound }
             try record(AuditRecord(.keyRemoved, person: session.person, caller: id.text), at: now)

@@ -144,6 +144,21 @@ struct Problem {
         case .invalidInvitation:
             self.init(
                 400, "invalid-invitation", "This code does not work", "It was used, has expired or was mistyped.")
+        case .alreadyLinked:
+            self.init(
+                409, "already-linked", "They are one already", "Both open the same vault. There is nothing to link.")
+        case .lastHolder(let connections, let confirm):
+            self.init(
+                409, "last-holder", "Nobody else opens this vault",
+                "With it goes the last key to the vault: nobody can open its connections any more."
+            ) {
+                $0.member("connections", connections)
+                $0.member("confirm", confirm)
+            }
+        case .otherVault:
+            self.init(
+                409, "other-vault", "This opens another vault of yours",
+                "Nothing was changed. Type the code at /link to bring the two vaults together, or sign out first.")
         case .nameTaken:
             self.init(409, "name-taken", "The name is taken", "Choose a name that no other plugin has.")
         case .unknownClient:

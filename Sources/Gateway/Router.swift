@@ -47,6 +47,13 @@ extension Gateway {
         case "/api/vault/stop": return try only(exchange, "POST", [.post: { try self.stopEverything($0, now) }])
         case "/api/activity/export": return try only(exchange, "GET", [.get: { try self.exportActivity($0, now) }])
         case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
+        case "/api/vault": return try only(exchange, "GET", [.get: { try self.vault($0, now) }])
+        case "/api/vault/link":
+            return try only(
+                exchange, "GET, POST", [.get: { try self.links($0, now) }, .post: { try self.link($0, now) }])
+        case "/api/vault/lost": return try only(exchange, "POST", [.post: { try self.revokeAsLost($0, now) }])
+        case "/api/vault/recovery/check":
+            return try only(exchange, "POST", [.post: { try self.checkRecovery($0, now) }])
         case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])
         case "/api/authorize":
             return try only(

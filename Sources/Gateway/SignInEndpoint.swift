@@ -87,7 +87,8 @@ extension Gateway {
     }
 
     func signOut(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
-        try broker.signOut(person(deciding: exchange, at: now), at: now)
+        try broker.signOut(
+            person(deciding: exchange, at: now), confirm: Query(exchange)["confirm"], at: now)
         var reply = Reply.noContent
         reply.headers.append(
             ("Set-Cookie", "\(Self.cookieName)=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"))

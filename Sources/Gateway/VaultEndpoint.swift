@@ -113,7 +113,8 @@ extension Gateway {
     }
 
     func removeHolder(_ exchange: Exchange, _ id: SlotID, _ kinds: [HolderKind], _ now: Instant) throws -> Step<Reply> {
-        try broker.removeHolder(id, kinds: kinds, session: holder(exchange, at: now), at: now)
+        try broker.removeHolder(
+            id, kinds: kinds, session: holder(exchange, at: now), confirm: Query(exchange)["confirm"], at: now)
         return .done(.noContent)
     }
 
@@ -148,12 +149,6 @@ extension Gateway {
                     $0.member("next", next)
                 }
             })
-    }
-
-    func lock(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
-        let session = try person(deciding: exchange, at: now)
-        broker.keeper.forget(.person(session.person))
-        return .done(.noContent)
     }
 }
 

@@ -27,6 +27,13 @@ public enum AuditEvent: String, Sendable {
     case backgroundOn = "background-on"
     case backgroundOff = "background-off"
     case recoveryMade = "recovery-made"
+    /// The key of a vault was given to a session of another one, and the two became one.
+    case linkSealed = "link-sealed"
+    case linked
+    /// A key that no longer opened its vault was given the vault's key again.
+    case unlocked
+    /// A holder was revoked as lost: everything has new keys.
+    case lost
     case paused, resumed
     case everythingStopped = "everything-stopped"
     case passkeyAdded = "passkey-added"

@@ -38,6 +38,8 @@ public struct Connection: Sendable {
     let vaultKeyForm: KeyForm
     let serviceKey: [UInt8]?
     let accountTag: [UInt8]?
+    /// The better connection of the same account: this one is kept until that one has vended.
+    public let supersededBy: ConnectionID?
 
     init(_ row: Row) throws {
         id = try row.id("id")
@@ -63,6 +65,7 @@ public struct Connection: Sendable {
         vaultKeyForm = try row.state("vault_key_form")
         serviceKey = row.optionalBytes("service_key")
         accountTag = row.optionalBytes("account_tag")
+        supersededBy = row.optionalID("superseded_by")
     }
 
     static let columns = """
@@ -71,7 +74,7 @@ public struct Connection: Sendable {
         connection.obtained_at_ms, connection.refreshable, connection.background, connection.rekey_pending,
         connection.created_at_ms, connection.last_used_at_ms, connection.last_used_by, connection.key_version,
         connection.credential, connection.vault_key, connection.vault_key_form, connection.service_key,
-        connection.account_tag
+        connection.account_tag, connection.superseded_by
         """
 
     var credentialPurpose: AssociatedData {

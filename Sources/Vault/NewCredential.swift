@@ -42,9 +42,11 @@ public enum Destination: Sendable {
 }
 
 extension Rows {
-    /// A first connection, or a further one of another account.
+    /// A first connection, or a further one of another account. `mayBeKnown`: whose account it is shows when the vault
+    /// opens, and if that one is here already the two are united.
     public func insert(
-        _ grant: Grant, into destination: Destination, of person: PersonID, status: ConnectionStatus
+        _ grant: Grant, into destination: Destination, of person: PersonID, status: ConnectionStatus,
+        mayBeKnown: Bool = true
     ) throws -> ConnectionID {
         let destination = try current(destination)
         let id: ConnectionID = random.id()
@@ -67,7 +69,7 @@ extension Rows {
                 try tag(grant, in: destination)?.blob, grant.obtainedAt.milliseconds, grant.expiresAt?.milliseconds,
                 grant.refreshExpiresAt?.milliseconds, grant.credential.refreshToken != nil,
                 grant.obtainedAt.milliseconds, grant.nextRefreshAt?.milliseconds,
-                form == .sealed && !grant.credential.accountID.isEmpty,
+                mayBeKnown && form == .sealed && !grant.credential.accountID.isEmpty,
             ])
         return id
     }

@@ -149,6 +149,22 @@ extension Rows {
             """, arguments)
     }
 
+    public func markForRenewal(_ connections: [ConnectionID], at now: Instant) throws {
+        for id in connections { try markForRenewal("id = ?", [id.blob], at: now) }
+    }
+
+    /// nil: it does not open.
+    public func accountName(of connection: Connection, in vault: OpenVault) throws -> String? {
+        guard connection.vault == vault.id else { return nil }
+        return try openWhole(connection, with: vault)?.accountLabel
+    }
+
+    /// Tells whether a refresh brought another refresh token, without handing either around.
+    public func refreshTokenHash(of connection: Connection, in vault: OpenVault) throws -> [UInt8]? {
+        guard connection.vault == vault.id else { return nil }
+        return try openWhole(connection, with: vault)?.refreshToken.map { $0.withUnsafeBytes { sha256($0) } }
+    }
+
     /// nil: it does not open, and did not before.
     func openWhole(_ connection: Connection, with vault: OpenVault) throws -> Credential? {
         do {
@@ -227,12 +243,19 @@ extension Rows {
             merge: try those("merge_pending"), renew: try those("renew_pending"))
     }
 
+    /// A holder of whatever kind. Throws when it is gone already.
+    public func removeLost(_ slot: SlotID, of person: PersonID) throws {
+        guard try changed("DELETE FROM slot WHERE id = ? AND person = ?", [slot.blob, person.blob]) == 1 else {
+            throw VaultError.conflict
+        }
+    }
+
     /// Somebody who holds this vault's key was lost, and it is not open here: the new key is made when it is.
     public func markForRekey(_ vault: VaultID, of person: PersonID) throws {
         _ = try changed("UPDATE vault SET rekey_pending = 1 WHERE id = ? AND person = ?", [vault.blob, person.blob])
     }
 
-    func connections(in vault: VaultID) throws -> [Connection] {
+    public func connections(in vault: VaultID) throws -> [Connection] {
         try rows(
             "SELECT \(Connection.columns) FROM connection WHERE vault = ? ORDER BY created_at_ms, id", [vault.blob]
         ).map(Connection.init)

@@ -1,0 +1,174 @@
+import Encoding
+import Envelope
+import OAuth
+import Providers
+import Vault
+
+/// What was lost: whoever has it can open what it opened, in every copy of the database.
+public enum LostHolder: Sendable {
+    case slot(SlotID)
+    case plugin(PluginID)
+
+    public init?(parsing text: String) {
+        if let slot = SlotID(parsing: text) {
+            self = .slot(slot)
+        } else if let plugin = PluginID(parsing: text) {
+            self = .plugin(plugin)
+        } else {
+            return nil
+        }
+    }
+}
+
+/// What the tokens that may be known are still good for.
+public enum TokenFate: Sendable {
+    /// The provider has issued others, and the old ones are dead.
+    case replaced
+    /// Replaced, or not to be replaced; what is out there ends by itself.
+    case expires(Instant)
+    /// The provider offers nothing that would end them, short of revoking the connection there.
+    case live
+    /// The provider could not be asked yet; it is done as soon as it can be.
+    case pending
+    /// The provider had ended the grant before.
+    case ended
+}
+
+public struct LossResult: Sendable {
+    public struct Line: Sendable {
+        public let connection: ConnectionID
+        public let provider: ProviderID
+        public let providerName: String
+        public let account: String?
+        public let tokens: TokenFate
+        public let manageURL: String?
+    }
+
+    /// false: the vault is not open here. It is marked, and gets its new key first thing when it is.
+    public let isDone: Bool
+    public let connections: [Line]
+    /// Holders that could not be given the new key.
+    public let leftOut: Int
+}
+
+extension Broker {
+    /// Beyond taking the holder's slot away: new keys for everything that it could open, and new tokens where the
+    /// provider gives some. What is here is one transaction; the tokens follow, marked until they are renewed.
+    public func revokeAsLost(
+        _ lost: LostHolder, session: OpenSlot, at now: Instant
+    ) throws -> Step<LossResult> {
+        switch lost {
+        case .slot(let id): try lose(id, session: session, at: now)
+        case .plugin(let id): try lose(id, session: session, at: now)
+        }
+    }
+
+    private func lose(_ id: SlotID, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
+        guard id != session.id else {
+            throw Refusal.invalidRequest([MemberError("holder", "another one than the browser that asks")])
+        }
+        guard let (holder, vault) = try store.read({ try $0.holder(id, of: session.person) }) else {
+            throw Refusal.notFound
+        }
+        try record(
+            AuditRecord(.lost, person: session.person, caller: id.text, callerKind: holder.kind.rawValue), at: now)
+        keeper.forget(.vault(vault))
+        guard vault == session.vault.id else {
+            try store.write { rows in
+                try rows.removeLost(id, of: session.person)
+                try rows.markForRekey(vault, of: session.person)
+            }
+            return .done(LossResult(isDone: false, connections: [], leftOut: 0))
+        }
+        let rekeyed = try store.write { rows in
+            try rows.removeLost(id, of: session.person)
+            return try rows.replaceKey(of: session.vault, covers: coverage, at: now)
+        }
+        // A vend that was under way may have handed over a key of before.
+        keeper.forget(.vault(vault))
+        let all = try store.read { try $0.connections(in: vault).filter { $0.status != .unused } }
+        return try renew(all, with: rekeyed.vault, leftOut: rekeyed.left, at: now)
+    }
+
+    /// A plugin holds the keys of the connections that were approved for it, and no vault's.
+    private func lose(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
+        try record(
+            AuditRecord(.lost, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
+        let withdrawn = try withdraw(id, session: session, at: now)
+        let ids = withdrawn.map(\.connection)
+        try store.write { try $0.markForRenewal(ids, at: now) }
+        let open = try store.read { rows in
+            try ids.compactMap { try rows.connection($0) }.filter { $0.vault == session.vault.id }
+        }
+        return try renew(
+            open, with: session.vault, leftOut: 0, isDone: withdrawn.allSatisfy(\.isDone), at: now)
+    }
+
+    // MARK: New tokens
+
+    /// How long the answer waits for providers; what is not done by then the keeper goes on with.
+    private static let patience: Int64 = 5_000
+
+    private func renew(
+        _ connections: [Connection], with vault: OpenVault, leftOut: Int, isDone: Bool = true, at now: Instant
+    ) throws -> Step<LossResult> {
+        for connection in connections where connection.refreshable && connection.status == .active {
+            let key = try store.read { ConnectionKey(try $0.openKey(of: connection, with: vault)) }
+            keeper.hold(connection.id, connection.generation, key, true)
+        }
+        let until = Instant(milliseconds: now.milliseconds + Self.patience)
+        return try renew(connections[...], done: [], with: vault, until: until).then(self) { _, lines in
+            .done(LossResult(isDone: isDone, connections: lines, leftOut: leftOut))
+        }
+    }
+
+    private func renew(
+        _ rest: ArraySlice<Connection>, done: [LossResult.Line], with vault: OpenVault, until: Instant
+    ) throws -> Step<[LossResult.Line]> {
+        var done = done
+        var rest = rest
+        while let connection = rest.popFirst() {
+            let canBeAsked = connection.refreshable && connection.status == .active
+            guard canBeAsked, Instant.now() < until else {
+                done.append(try line(connection, refreshToken: nil, vault))
+                continue
+            }
+            let old = try store.read { try $0.refreshTokenHash(of: connection, in: vault) }
+            let (before, left) = (done, rest)
+            return .refresh(connection.id, generation: connection.generation) { broker, _ in
+                let line = try broker.line(connection, refreshToken: old, vault)
+                return try broker.renew(left, done: before + [line], with: vault, until: until)
+            }
+        }
+        return .done(done)
+    }
+
+    /// - Parameter old: the hash of the refresh token that may be known; nil when it was not looked at.
+    private func line(
+        _ before: Connection, refreshToken old: [UInt8]?, _ vault: OpenVault
+    ) throws -> LossResult.Line {
+        let provider = catalogue[before.provider]
+        return try store.read { rows in
+            let now = try rows.connection(before.id)
+            let new = try now.flatMap { try rows.refreshTokenHash(of: $0, in: vault) }
+            return LossResult.Line(
+                connection: before.id, provider: before.provider, providerName: provider?.name ?? before.provider.json,
+                account: try now.flatMap { try rows.accountName(of: $0, in: vault) },
+                tokens: Self.fate(of: before, now: now, isRotated: old != nil && new != old, at: provider),
+                manageURL: provider?.manageURL)
+        }
+    }
+
+    /// Told by what the provider did, not by what it is said to do.
+    private static func fate(
+        of before: Connection, now: Connection?, isRotated: Bool, at provider: Provider?
+    ) -> TokenFate {
+        guard let now, now.status != .reauthorize else { return .ended }
+        let own = before.expiresAt.map(TokenFate.expires) ?? .live
+        guard before.refreshable else { return own }
+        guard now.generation > before.generation else { return .pending }
+        // A refresh token that stays the same stays good for whoever has it.
+        guard isRotated else { return .live }
+        return provider?.refresh.oldAccessDies == true ? .replaced : own
+    }
+}
