@@ -7,11 +7,15 @@ import Vault
 /// What was lost: whoever has it can open what it opened, in every copy of the database.
 public enum LostHolder: Sendable {
     case slot(SlotID)
+    /// What a person allowed an OAuth client.
+    case client(ClientGrantID)
     case plugin(PluginID)
 
     public init?(parsing text: String) {
         if let slot = SlotID(parsing: text) {
             self = .slot(slot)
+        } else if let client = ClientGrantID(parsing: text) {
+            self = .client(client)
         } else if let plugin = PluginID(parsing: text) {
             self = .plugin(plugin)
         } else {
@@ -60,6 +64,12 @@ extension Broker {
         switch lost {
         case .slot(let id): try lose(id, session: session, at: now)
         case .plugin(let id): try lose(id, session: session, at: now)
+        case .client(let id):
+            if let slot = try store.read({ try $0.holder(of: id, person: session.person) }) {
+                try lose(slot, session: session, at: now)
+            } else {
+                throw Refusal.notFound
+            }
         }
     }
 

@@ -22,11 +22,14 @@ extension Rows {
         (expires_at_ms IS NULL OR expires_at_ms > ?2) AND (idle_limit_ms IS NULL OR last_used_at_ms + idle_limit_ms > ?2)
         """
 
-    /// Everybody who opens this vault, oldest first.
+    /// Everybody who opens this vault, oldest first. What an OAuth client holds, each with a slot of its own, counts once.
     public func holders(of vault: VaultID, at now: Instant) throws -> [Holder] {
         try rows(
-            "SELECT id, kind, name FROM slot WHERE vault = ?1 AND \(Self.live) ORDER BY created_at_ms, id",
-            [vault.blob, now.milliseconds]
+            """
+            SELECT id, CASE WHEN client_grant IS NOT NULL AND kind != 'cli' THEN 'mcp' ELSE kind END AS kind, name,
+                min(created_at_ms) AS since
+            FROM slot WHERE vault = ?1 AND \(Self.live) GROUP BY coalesce(client_grant, id) ORDER BY since, id
+            """, [vault.blob, now.milliseconds]
         ).map { Holder(id: try $0.id("id"), kind: try $0.state("kind"), name: $0.text("name")) }
     }
 
@@ -35,6 +38,12 @@ extension Rows {
             "SELECT id, kind, name, vault FROM slot WHERE id = ? AND person = ? AND vault IS NOT NULL",
             [id.blob, person.blob]
         ).map { (Holder(id: id, kind: try $0.state("kind"), name: $0.text("name")), try $0.id("vault")) }
+    }
+
+    /// One of the slots of what an OAuth client was given; any of them leads to all.
+    public func holder(of client: ClientGrantID, person: PersonID) throws -> SlotID? {
+        try row("SELECT id FROM slot WHERE client_grant = ? AND person = ? LIMIT 1", [client.blob, person.blob])
+            .map { try $0.id("id") }
     }
 
     /// The person's vaults in which there is something, beside this one.

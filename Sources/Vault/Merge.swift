@@ -119,10 +119,16 @@ extension Rows {
         }
     }
 
-    /// Plugins that used the one go on with the other, where what was approved for them covers its token.
+    /// Whoever used the one goes on with the other: OAuth clients, and plugins where what was approved for them covers its
+    /// token.
     private func handOver(
         _ old: Connection, to new: Connection, _ key: borrowing Key<ConnectionRole>, covers: Coverage, at now: Instant
     ) throws {
+        _ = try changed(
+            """
+            INSERT INTO client_connection (client_grant, connection)
+            SELECT client_grant, ? FROM client_connection WHERE connection = ? ON CONFLICT DO NOTHING
+            """, [new.id.blob, old.id.blob])
         let there = Set(try approvals(of: new.id).filter { $0.status != .outgrown }.map(\.plugin))
         for approval in try approvals(of: old.id) where approval.status == .live && !there.contains(approval.plugin) {
             if covers(new.provider, approval.scopes, new.scopes) {

@@ -76,8 +76,8 @@ public final class OpenSlot: Sendable {
     public let signedInAt: Instant
     public let lastUsedAt: Instant
     public let derived: Key<DerivedRole>
-    /// The vault key's box as it stands, while it is sealed to the slot's pair.
-    let sealed: [UInt8]?
+    /// While the vault key's box is sealed to the slot's pair: that box, and the wrap that is to take its place.
+    let sealed: SealedForm?
     /// What an OAuth client's code or token was given for; nil for every other holder.
     public let client: ClientGrantID?
     public var person: PersonID { vault.person }
@@ -92,7 +92,7 @@ public final class OpenSlot: Sendable {
 
     init(
         id: SlotID, kind: HolderKind, name: String, vault: OpenVault, signedInAt: Instant, lastUsedAt: Instant,
-        derived: consuming Key<DerivedRole>, sealed: [UInt8]? = nil, client: ClientGrantID? = nil
+        derived: consuming Key<DerivedRole>, sealed: SealedForm? = nil, client: ClientGrantID? = nil
     ) {
         self.sealed = sealed
         self.client = client
@@ -104,6 +104,11 @@ public final class OpenSlot: Sendable {
         self.lastUsedAt = lastUsedAt
         self.derived = derived
     }
+}
+
+/// A box that is to be replaced at its holder's first use, and what by.
+struct SealedForm: Sendable {
+    let box, wrapped: [UInt8]
 }
 
 /// How long a slot lives: unused and at all. Milliseconds.
@@ -200,6 +205,7 @@ extension Rows {
         do {
             let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.optionalID("made_for"))
             let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
+            let sealed = try sealedForm(row, slot: token.id, vault: vault, key: key, derived: derived)
             let client: ClientGrantID? = kind == .cli ? nil : row.optionalID("client_grant")
             // Tokens of a client come and go; what it asked under one of them is its own under the next.
             let caller: Key<DerivedRole>
@@ -213,11 +219,19 @@ extension Rows {
                 id: token.id, kind: kind, name: row.text("name"),
                 vault: OpenVault(id: vault, person: try row.id("person"), version: row["key_version"], key: key),
                 signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"),
-                derived: caller, sealed: row.text("vault_key_form") == "sealed" ? row.bytes("vault_key") : nil,
-                client: client)
+                derived: caller, sealed: sealed, client: client)
         } catch EnvelopeError.doesNotOpen {
             return nil
         }
+    }
+
+    private func sealedForm(
+        _ row: Row, slot: SlotID, vault: VaultID, key: borrowing Key<VaultRole>, derived: borrowing Key<DerivedRole>
+    ) throws -> SealedForm? {
+        guard row.text("vault_key_form") == "sealed" else { return nil }
+        let purpose = Purpose.slotVaultKey(slot, vault: vault, version: row["key_version"])
+        let wrapped = try outerSeal(AEAD.wrap(key, under: derived, purpose, random), "slot", slot.bytes, "vault_key")
+        return SealedForm(box: row.bytes("vault_key"), wrapped: wrapped)
     }
 
     private func openVaultKey(

@@ -43,12 +43,9 @@ extension Rows {
     /// operation. Never an insert; a row that moved meanwhile is as good.
     public func wrapVaultKey(of slot: OpenSlot) throws {
         guard let sealed = slot.sealed else { return }
-        let purpose = Purpose.slotVaultKey(slot.id, vault: slot.vault.id, version: slot.vault.version)
-        let wrapped = try outerSeal(
-            AEAD.wrap(slot.vault.key, under: slot.derived, purpose, random), "slot", slot.id.bytes, "vault_key")
         _ = try changed(
             "UPDATE slot SET vault_key = ?, vault_key_form = 'wrapped' WHERE id = ? AND vault_key = ?",
-            [wrapped.blob, slot.id.blob, sealed.blob])
+            [sealed.wrapped.blob, slot.id.blob, sealed.box.blob])
     }
 
     /// Gives every holder of `old` the key of `new`, each sealed to its public key: they need not be there, and of which
@@ -243,11 +240,10 @@ extension Rows {
             merge: try those("merge_pending"), renew: try those("renew_pending"))
     }
 
-    /// A holder of whatever kind. Throws when it is gone already.
+    /// A holder of whatever kind; of an OAuth client all that it was ever given. Throws when it is gone already.
     public func removeLost(_ slot: SlotID, of person: PersonID) throws {
-        guard try changed("DELETE FROM slot WHERE id = ? AND person = ?", [slot.blob, person.blob]) == 1 else {
-            throw VaultError.conflict
-        }
+        guard try holder(slot, of: person) != nil else { throw VaultError.conflict }
+        try removeHolder(slot)
     }
 
     /// Somebody who holds this vault's key was lost, and it is not open here: the new key is made when it is.

@@ -249,6 +249,18 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     device.log_in(person)
     assert person.delete(f"/api/clients/{person.get('/api/clients').json()['clients'][0]['id']}").status_code == 204
 
+    # Another browser with a vault of its own, linked; a key that was lost; the code tried.
+    apart = held(person.elsewhere())
+    offer = person.post("/api/vault/link", {"step": "offer"}).json()
+    assert apart.post("/api/vault/link", {"step": "claim", "code": offer["code"]}).status_code == 200
+    assert person.post("/api/vault/link", {"step": "seal", "id": offer["id"]}).status_code == 200
+    digest = apart.get("/api/vault/link").json()["offers"][0]["digest"]
+    assert apart.post("/api/vault/link", {"step": "accept", "id": offer["id"], "digest": digest}).status_code == 200
+    assert apart.post("/api/vault/link", {"step": "claim", "code": "00000000"}).status_code == 404
+    assert person.post("/api/vault/lost", {"holder": person.api_key().id}).status_code == 200
+    assert person.get("/api/vault").status_code == 200
+    assert person.post("/api/vault/recovery/check", {"code": "tsr_"}).status_code == 200
+
     # Recovery from elsewhere, and the end.
     code = person.post("/api/vault/recovery").json()["code"]
     elsewhere = held(Person(instance, signed_in=False))
@@ -264,7 +276,7 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     (listed,) = passkeys.get("/api/passkeys").json()["passkeys"]
     assert person.delete(f"/api/passkeys/{listed['id']}").status_code == 204
     assert device.show(passkeys).status_code == 400
-    assert person.post("/api/vault/lock").status_code == 204
+    assert person.post("/api/vault/lock").status_code == 200
     assert person.post("/api/vault/stop").status_code == 200
     assert person.post("/api/sign-out", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert person.post("/api/sign-out").status_code == 204

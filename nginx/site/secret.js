@@ -19,8 +19,12 @@ export async function copy(secret) {
     }
 }
 
-/** Offers a recovery code in `place`: makes it, shows it once, and forgets it when the person has `stored` it. */
-export function offerRecovery(place, stored) {
+/**
+ * Offers a recovery code in `place`: makes it, shows it once, and forgets it when the person has `stored` it. `now`: the
+ * person has said yes already.
+ */
+export async function offerRecovery(place, stored, now = false) {
+    if (now) return reveal(place, (await call("POST", "/api/vault/recovery", {})).code, stored);
     const offer = stamp("recovery-part", {});
     const button = offer.querySelector("[data-do=make]");
     button.addEventListener("click", async () => {

@@ -5,7 +5,7 @@ import { showList } from "/vault-list.js";
 import { eventWord } from "/words.js";
 
 // Those whose caller is who did it, here in this list of the person's own doings.
-const own = new Set(["signed-in", "signed-out", "recovery-made", "passkey-added", "passkey-removed", "passkey-suspect", "removed", "key-removed"]);
+const own = new Set(["signed-in", "signed-out", "recovery-made", "link-sealed", "linked", "passkey-added", "passkey-removed", "passkey-suspect", "removed", "key-removed"]);
 
 let next = null;
 

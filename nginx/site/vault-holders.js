@@ -2,6 +2,7 @@
 import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
 import { copy, spell } from "/secret.js";
+import { offerLost, takeAway } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
 
@@ -12,12 +13,12 @@ export function showKeys() {
         row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
             effect: `The program that uses “${name}” is refused from now on. Tokens that it already holds live until they expire.`,
             yes: "Revoke",
-            act: async () => {
-                await call("DELETE", `/api/keys/${encodeURIComponent(key.id)}`);
+            act: () => takeAway(event.target, "DELETE", `/api/keys/${encodeURIComponent(key.id)}`, "Revoke", async () => {
                 await showKeys();
                 say(`The key “${name}” no longer works.`, { focus: true });
-            },
+            }),
         }));
+        offerLost(row, key.id, name, showKeys);
         return row;
     }));
 }
@@ -29,12 +30,12 @@ export function showSessions(here) {
         row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
             effect: `${name} is signed out at once and loses its key to the vault. If it was stolen, copies of the database made before can still be opened with what was stolen.`,
             yes: "Revoke",
-            act: async () => {
-                await call("DELETE", `/api/sessions/${encodeURIComponent(session.id)}`);
+            act: () => takeAway(event.target, "DELETE", `/api/sessions/${encodeURIComponent(session.id)}`, "Revoke", async () => {
                 await showSessions(here);
                 say(`${name} is signed out.`, { focus: true });
-            },
+            }),
         }));
+        offerLost(row, session.id, name, () => showSessions(here));
         return row;
     }));
 }

@@ -1,16 +1,16 @@
 // /vault: the page of control. Each part loads by itself, so that one that fails hides no other.
-import { byId, call, clean, fill, say, show, start, trouble } from "/page.js";
+import { byId, call, clean, fill, say, show, start } from "/page.js";
 import { showActivity } from "/vault-activity.js";
 import { showClients } from "/vault-clients.js";
 import { showConnections } from "/vault-connections.js";
 import { showKeys, showSessions, takeNewKeys } from "/vault-holders.js";
 import { offerEverything } from "/vault-everything.js";
 import { showPlugins, takeNewPlugins } from "/vault-plugins.js";
+import { lock, showVault, takeAway } from "/vault-keys.js";
 import { showProviders } from "/vault-providers.js";
 import { showRequests } from "/vault-requests.js";
 import { showPasskeys, takeNewPasskeys } from "/vault-passkeys.js";
 import { ask } from "/question.js";
-import { offerRecovery } from "/secret.js";
 
 async function open() {
     let me;
@@ -23,10 +23,9 @@ async function open() {
     }
     fill(document, { name: clean(me.name, 80) || "an unnamed person", userId: clean(me.userId) });
     show("open");
-    offer();
     const parts = () => Promise.all([
         showRequests(), showConnections(), showProviders(), showPlugins(), showClients(), showKeys(), showSessions(me.sessionId),
-        showPasskeys(), showActivity(),
+        showPasskeys(), showActivity(), showVault(),
     ]);
     offerEverything(parts);
     await parts();
@@ -34,30 +33,11 @@ async function open() {
     if (location.hash.length > 1) byId(location.hash.slice(1))?.scrollIntoView();
 }
 
-function offer() {
-    offerRecovery(byId("recovery-place"), offer);
-}
-
-async function lock() {
-    const button = byId("lock");
-    button.disabled = true;
-    try {
-        await call("POST", "/api/vault/lock");
-        say("Locked. The server has forgotten the keys that it kept ready; the next use opens what it needs again.", { focus: true });
-    } catch (problem) {
-        trouble(problem);
-    }
-    button.disabled = false;
-}
-
 function signOut() {
     ask(byId("sign-out"), {
-        effect: "This browser’s key to your vault is deleted. Another signed-in browser of yours or your recovery code still opens it; if you have neither, the vault is lost to you.",
+        effect: "This browser’s key to your vault is deleted. What else opens the vault goes on opening it.",
         yes: "Sign out",
-        act: async () => {
-            await call("POST", "/api/sign-out");
-            location.assign("/sign-in");
-        },
+        act: () => takeAway(byId("sign-out"), "POST", "/api/sign-out", "Sign out", () => location.assign("/sign-in")),
     });
 }
 
@@ -72,6 +52,7 @@ function clearWhenLeft() {
 start(() => {
     clearWhenLeft();
     byId("lock").addEventListener("click", lock);
+    byId("link").addEventListener("click", () => location.assign("/link"));
     byId("sign-out").addEventListener("click", signOut);
     takeNewKeys();
     takeNewPasskeys(async () => showSessions((await call("GET", "/api/me")).sessionId));

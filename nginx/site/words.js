@@ -18,6 +18,8 @@ const happened = {
     "passkey-added": "Passkey added", "passkey-removed": "Passkey removed",
     "passkey-suspect": "A passkey was refused: its counter went back, so there may be a copy of it",
     paused: "Paused", resumed: "Resumed", "everything-stopped": "Everything stopped",
+    "link-sealed": "The key of a vault was offered to another browser of yours", linked: "Two vaults were linked",
+    unlocked: "Given the key of the vault again:", lost: "Revoked as lost:",
     "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };
 export const events = Object.keys(happened);

@@ -1,0 +1,242 @@
+"""Revoke as lost; the last holder; the recovery code tried; lock now."""
+
+import threading
+
+import decryptor as d
+import pytest
+
+from harness.database import Database
+from harness.people import Bearer, Person, Plugin
+from harness.waiting import until
+
+GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
+SLACK = {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"}
+LINEAR = {"owner": "toolshed", "bridge": "linear", "scope": "read"}
+GOOGLE = {"owner": "toolshed", "bridge": "google", "scope": "calendar"}
+
+
+def lose(person: Person, holder: str) -> dict:
+    reply = person.post("/api/vault/lost", {"holder": holder})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def key_versions(person: Person) -> dict[str, tuple[int, int]]:
+    """Of each connection: the version of its key, and of its vault's."""
+    rows = Database(person.instance).run("SELECT c.id, c.key_version, v.key_version FROM connection c "
+                                         "JOIN vault v ON v.id = c.vault WHERE c.person = ?", d.identifier(person.user_id))
+    return {bytes(row[0]).hex(): (row[1], row[2]) for row in rows}
+
+
+def test_a_lost_key_is_refused_at_once_and_everybody_else_goes_on(person, plugin):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    person.connect(SLACK)
+    lost, kept = person.api_key("lost"), person.api_key("kept")
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    before = key_versions(person)
+    assert lose(person, lost.id)["local"] == "done"
+    after = key_versions(person)
+    assert all(after[row] == (own + 1, vault + 1) for row, (own, vault) in before.items()), (before, after)
+    assert lost.vend("github", ["repo"]).status_code == 401
+    for _ in range(2):
+        assert kept.token("github", ["repo"]) and kept.token("slack", ["chat:write"])
+        assert plugin.token("github", ["repo"], user=person)
+        assert {c["status"] for c in person.connections()} == {"active"}
+    third = Person(person.instance, signed_in=False)
+    assert third.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+    assert {c["status"] for c in third.connections()} == {"active"}
+
+
+def test_what_can_be_renewed_is_renewed_and_the_rest_is_said_honestly(person, double):
+    for link in (LINEAR, GOOGLE, GITHUB):
+        person.connect(link)
+    key, lost = person.api_key(), person.api_key()
+    old = {provider: key.token(provider)["accessToken"] for provider in ("linear", "google", "github")}
+    told = {line["provider"]: line for line in lose(person, lost.id)["connections"]}
+    new = {provider: key.token(provider)["accessToken"] for provider in old}
+    # Linear gives new ones; Google's refresh token stays what it was; GitHub's token has no end and no renewal.
+    assert new["linear"] != old["linear"]
+    assert told["linear"]["tokens"] == "replaced" or told["linear"]["tokens"].startswith("expire-at "), told
+    assert told["google"]["tokens"] == "live" and told["github"]["tokens"] == "live", told
+    assert new["github"] == old["github"] and "settings/connections" in told["github"]["manageUrl"]
+    assert told["github"]["account"] == "octo"
+
+
+def test_what_could_not_be_renewed_yet_stays_marked_and_is_renewed_later(person, double):
+    person.connect(LINEAR)
+    key, lost = person.api_key(), person.api_key()
+    old = key.token("linear", ["read"])["accessToken"]
+    double.fault("linear", "refresh", "503", times=2)
+    [line] = lose(person, lost.id)["connections"]
+    assert line["tokens"] == "pending", line
+    # Nobody has to ask for it: the keeper goes on, and a visit hands it the key again.
+    until(lambda: person.get("/api/me").status_code == 200 and key.token("linear", ["read"])["accessToken"] != old,
+          "the token to be renewed", 60)
+
+
+def test_a_session_is_lost_from_another_browser_and_a_locked_vault_is_done_when_it_opens(person):
+    person.connect(GITHUB)
+    elsewhere = person.elsewhere()
+    key, twin = person.api_key(), person.api_key("in the same vault")
+    done = lose(elsewhere, key.id)
+    assert done == {"local": "pending", "leftOut": 0, "connections": []}
+    assert key.vend("github", ["repo"]).status_code == 401
+    before = key_versions(person)
+    assert twin.get("/api/me").status_code == 200
+    assert all(after == (own + 1, vault + 1) for after, (own, vault) in zip(key_versions(person).values(), before.values()))
+    assert twin.token("github", ["repo"]) and {c["status"] for c in person.connections()} == {"active"}
+
+
+def test_a_lost_plugin_is_withdrawn_and_its_connections_are_given_new_keys_and_tokens(person):
+    lost, kept = Plugin(person.instance), Plugin(person.instance)
+    for plugin in (lost, kept):
+        person.connect(plugin.link("linear", ["read"], user=person)["authorizationUrl"])
+    person.connect(GITHUB)
+    old = kept.token("linear", ["read"], user=person)["accessToken"]
+    told = lose(person, lost.id)
+    assert [line["provider"] for line in told["connections"]] == ["linear"]
+    assert kept.token("linear", ["read"], user=person)["accessToken"] != old
+    assert lost.link("linear", ["read"], user=person)["reason"] == "plugin-not-approved"
+
+
+def test_the_asking_browser_itself_an_unknown_one_and_another_persons_are_refused(person, other):
+    me = person.get("/api/me").json()["sessionId"]
+    assert person.post("/api/vault/lost", {"holder": me}).json()["error"] == "invalid-request"
+    theirs = other.api_key()
+    for holder in (theirs.id, other.get("/api/me").json()["sessionId"], "s_" + "A" * 22, "p_" + "A" * 22, "g_" + "A" * 22,
+                   "x", "s_" + "A" * 200):
+        assert person.post("/api/vault/lost", {"holder": holder}).status_code == 404, holder
+    assert theirs.get("/api/me").status_code == 200
+    for body in ({}, {"holder": 3}, {"holder": "x" * 1000}, {"holder": me, "more": 1}):
+        assert person.post("/api/vault/lost", body).status_code == 400, body
+    assert theirs.post("/api/vault/lost", {"holder": theirs.id}).status_code == 403
+
+
+def test_losing_twice_at_once_loses_nothing(person):
+    person.connect(GITHUB)
+    kept, lost = person.api_key(), [person.api_key() for _ in range(4)]
+    replies = []
+
+    def lose_one(identifier):
+        # Overtaken by another: come again.
+        until(lambda: replies.append(person.post("/api/vault/lost", {"holder": identifier}).status_code)
+              or replies[-1] in (200, 404), "revoked")
+
+    threads = [threading.Thread(target=lose_one, args=(key.id,)) for key in lost]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(replies) <= {200, 503, 404} and 200 in replies, replies
+    assert kept.token("github", ["repo"]) and person.connections()[0]["status"] == "active"
+    assert {key.vend("github", ["repo"]).status_code for key in lost} == {401}
+
+
+# A revoked connection is never vended again
+
+
+@pytest.mark.parametrize("provider, scope", [("github", "repo"), ("linear", "read")])
+def test_what_was_revoked_is_never_vended_again_whatever_is_under_way(person, double, provider, scope):
+    """Vends, some of which wait for a refresh, go on while it is revoked; none that began afterwards gets a token."""
+    person.connect({"owner": "toolshed", "bridge": provider, "scope": scope})
+    keys = [person.api_key() for _ in range(4)]
+    assert keys[0].token(provider, [scope])
+    connection = person.connections()[0]
+    revoked, late = threading.Event(), []
+    started = threading.Barrier(len(keys) + 1)
+
+    def vend(key: Bearer) -> None:
+        started.wait()
+        for turn in range(40):
+            began_after = revoked.is_set()
+            # Every other one wants a token that lives longer than any: it waits for the keeper.
+            reply = key.vend(provider, [scope], minTTL=3600 if turn % 2 else 0)
+            if began_after:
+                late.append(reply.status_code)
+
+    threads = [threading.Thread(target=vend, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    assert person.delete(f"/api/connections/{connection['id']}").status_code == 200
+    revoked.set()
+    for thread in threads:
+        thread.join()
+    assert late and set(late) <= {403, 429}, late
+    # Not from the keeper's memory either: nothing is refreshed that is not there.
+    before = double.count(provider, "refresh")
+    assert person.get("/api/me").status_code == 200 and double.count(provider, "refresh") == before
+
+
+# The last holder
+
+
+def test_the_last_holder_goes_only_after_what_is_lost_was_said(person):
+    person.connect(GITHUB)
+    first = person.post("/api/sign-out")
+    assert first.status_code == 409 and first.json()["error"] == "last-holder" and first.json()["connections"] == 1
+    assert person.get("/api/me").status_code == 200
+    assert person.post("/api/sign-out?confirm=nonsense").status_code == 409
+    again = person.post("/api/sign-out").json()["confirm"]
+    assert person.post(f"/api/sign-out?confirm={again}").status_code == 204
+    assert person.get("/api/me").status_code == 401
+
+
+def test_with_another_holder_or_nothing_to_lose_no_question_is_asked(person, other):
+    person.connect(GITHUB)
+    key = person.api_key()
+    assert person.post("/api/sign-out").status_code == 204
+    # The key is the last one now, and may say so itself.
+    refused = key.call("DELETE", f"/api/keys/{key.id}")
+    assert refused.status_code == 409, refused.text
+    assert key.call("DELETE", f"/api/keys/{key.id}?confirm={refused.json()['confirm']}").status_code == 204
+    assert other.post("/api/sign-out").status_code == 204, "nothing was in that vault"
+
+
+def test_a_yes_to_one_loss_is_none_to_another(person):
+    person.connect(GITHUB)
+    elsewhere = person.elsewhere()
+    elsewhere.connect(SLACK)
+    mine, theirs = (browser.get("/api/me").json()["sessionId"] for browser in (person, elsewhere))
+    asked = elsewhere.delete(f"/api/sessions/{mine}")
+    assert asked.status_code == 409 and asked.json()["connections"] == 1
+    assert elsewhere.post(f"/api/sign-out?confirm={asked.json()['confirm']}").status_code == 409
+    asked = elsewhere.delete(f"/api/sessions/{mine}")
+    assert elsewhere.delete(f"/api/sessions/{mine}?confirm={asked.json()['confirm']}").status_code == 204
+    assert theirs and {c["provider"]: c["status"] for c in elsewhere.connections()} == {"github": "locked", "slack": "active"}
+
+
+# Recovery
+
+
+def test_a_recovery_code_is_tried_without_being_used(person, other):
+    assert person.get("/api/vault").json()["recovery"] is None
+    first = person.post("/api/vault/recovery", {}).json()["code"]
+    made = person.get("/api/vault").json()["recovery"]
+    assert made["createdAt"] and made["checkedAt"] is None
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    elsewhere = person.elsewhere()
+
+    def opens(browser: Person, text: str) -> str:
+        return browser.post("/api/vault/recovery/check", {"code": text}).json()["opens"]
+
+    assert opens(person, first) == "nothing", "replaced"
+    assert opens(person, code) == "this-vault" and opens(elsewhere, code) == "other-vault"
+    assert opens(other, code) == opens(person, "tsr_x") == opens(person, person.api_key().key) == "nothing"
+    assert person.get("/api/vault").json()["recovery"]["checkedAt"]
+    third = Person(person.instance, signed_in=False)
+    assert third.post("/api/sign-in/recovery", {"code": code}).status_code == 200, "still good"
+    assert person.post("/api/vault/recovery/check", {}).status_code == 400
+    assert person.api_key().post("/api/vault/recovery/check", {"code": code}).status_code == 403
+
+
+# Lock now
+
+
+def test_lock_now_says_who_can_go_on(person, plugin):
+    person.connect(plugin.link("linear", ["read"], user=person)["authorizationUrl"])
+    person.connect(GITHUB)
+    linear = next(c for c in person.connections() if c["provider"] == "linear")
+    assert person.post("/api/vault/lock").json() == {"plugins": 1, "backgroundRefresh": 0}
+    assert person.call("PATCH", f"/api/connections/{linear['id']}", {"backgroundRefresh": True}).status_code == 204
+    assert person.post("/api/vault/lock").json() == {"plugins": 1, "backgroundRefresh": 1}
