@@ -60,10 +60,4 @@ extension Broker {
             connections: lost,
             confirm: try store.write { try $0.issueFormToken(slot: session.id, bound: bound, at: now) })
     }
-
-    /// Signing in with what opens one vault would leave another one without this browser.
-    func requireNothingLeftBehind(_ session: OpenSlot?, opening vault: OpenVault) throws {
-        guard let session, session.vault.id != vault.id else { return }
-        guard try store.read({ try $0.connectionCount(in: session.vault.id) }) == 0 else { throw Refusal.otherVault }
-    }
 }

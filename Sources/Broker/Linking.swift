@@ -73,7 +73,17 @@ extension Broker {
         guard other.person == session.person else { throw Refusal.notFound }
         guard other.vault.id != session.vault.id else { throw Refusal.alreadyLinked }
         try record(AuditRecord(.linkSealed, person: session.person, caller: other.id.text), at: now)
-        return try store.write { try $0.offerLink(from: other, to: session, at: now) }
+        return try store.write { try $0.offerLink(from: other, to: session.id, of: session.vault, at: now) }
+    }
+
+    /// The same where it was shown to confirm who somebody is: the session goes on with its own vault, and /link has the
+    /// offer.
+    func offerLink(
+        from other: OpenSlot?, to signedIn: SignedIn, of vault: OpenVault, _ rows: Rows, at now: Instant
+    ) throws {
+        guard let other, other.vault.id != vault.id else { return }
+        try record(AuditRecord(.linkSealed, person: vault.person, caller: other.id.text), at: now)
+        _ = try rows.offerLink(from: other, to: signedIn.session, of: vault, at: now)
     }
 
     public func cancelLink(_ id: LinkID, session: OpenSlot) throws {

@@ -9,6 +9,7 @@ public enum LostHolder: Sendable {
     case slot(SlotID)
     /// What a person allowed an OAuth client.
     case client(ClientGrantID)
+    case passkey(PasskeyID)
     case plugin(PluginID)
 
     public init?(parsing text: String) {
@@ -16,6 +17,8 @@ public enum LostHolder: Sendable {
             self = .slot(slot)
         } else if let client = ClientGrantID(parsing: text) {
             self = .client(client)
+        } else if let passkey = PasskeyID(parsing: text) {
+            self = .passkey(passkey)
         } else if let plugin = PluginID(parsing: text) {
             self = .plugin(plugin)
         } else {
@@ -70,10 +73,28 @@ extension Broker {
             } else {
                 throw Refusal.notFound
             }
+        case .passkey(let id):
+            if let passkey = try passkeys(session).first(where: { $0.id == id }) {
+                try lose(passkey, session: session, at: now)
+            } else {
+                throw Refusal.notFound
+            }
         }
     }
 
-    private func lose(_ id: SlotID, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
+    /// It also signs in, so it goes altogether. One that derives no secret opened nothing.
+    private func lose(_ passkey: StoredPasskey, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
+        guard let slot = passkey.slot else {
+            try record(AuditRecord(.lost, person: session.person, callerKind: "passkey"), at: now)
+            _ = try store.write { try $0.removePasskey(passkey.id, of: session.person) }
+            return .done(LossResult(isDone: true, connections: [], leftOut: 0))
+        }
+        return try lose(slot, with: passkey.id, session: session, at: now)
+    }
+
+    private func lose(
+        _ id: SlotID, with passkey: PasskeyID? = nil, session: OpenSlot, at now: Instant
+    ) throws -> Step<LossResult> {
         guard id != session.id else {
             throw Refusal.invalidRequest([MemberError("holder", "another one than the browser that asks")])
         }
@@ -85,13 +106,13 @@ extension Broker {
         keeper.forget(.vault(vault))
         guard vault == session.vault.id else {
             try store.write { rows in
-                try rows.removeLost(id, of: session.person)
+                try rows.removeLost(id, passkey, of: session.person)
                 try rows.markForRekey(vault, of: session.person)
             }
             return .done(LossResult(isDone: false, connections: [], leftOut: 0))
         }
         let rekeyed = try store.write { rows in
-            try rows.removeLost(id, of: session.person)
+            try rows.removeLost(id, passkey, of: session.person)
             return try rows.replaceKey(of: session.vault, covers: coverage, at: now)
         }
         // A vend that was under way may have handed over a key of before.

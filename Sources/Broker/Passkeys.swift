@@ -133,7 +133,11 @@ extension Broker {
             if passkey.slot == nil, let output = shown.output {
                 try rows.addSlot(of: passkey, output: output, to: vault, at: now)
             }
-            if let session { return try renew(session, from: browser, rows, at: now) }
+            if let session {
+                let renewed = try renew(session, from: browser, rows, at: now)
+                try offerLink(from: opened, to: renewed, of: session.vault, rows, at: now)
+                return renewed
+            }
             return try signIn(to: vault, isExisting: !isNew, from: browser, rows, at: now)
         }
     }
@@ -185,7 +189,10 @@ extension Broker {
         try store.read { try $0.passkeys(of: session.person) }
     }
 
-    public func removePasskey(_ id: PasskeyID, session: OpenSlot, at now: Instant) throws {
+    public func removePasskey(_ id: PasskeyID, session: OpenSlot, confirm: String?, at now: Instant) throws {
+        if let slot = try passkeys(session).first(where: { $0.id == id })?.slot {
+            try requireAnotherHolder(than: [slot], by: session, confirm: confirm, at: now)
+        }
         try store.write { rows in
             guard try rows.removePasskey(id, of: session.person) else { throw Refusal.notFound }
             try record(AuditRecord(.passkeyRemoved, person: session.person, caller: session.id.text), at: now)

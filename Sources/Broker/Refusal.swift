@@ -38,8 +38,6 @@ public enum Refusal: Error, Sendable {
     case alreadyLinked
     /// Nobody else opens the vault: what would be lost, and what to say to do it all the same.
     case lastHolder(connections: Int64, confirm: String)
-    /// The code opens another vault than the one that this browser has open, and there is something in that.
-    case otherVault
 
     public enum Reason: String, Sendable {
         case browserOnly = "a person's decision is taken in a browser"

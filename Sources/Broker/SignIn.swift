@@ -78,9 +78,12 @@ extension Broker {
             let slot = try store.read({ try $0.openSlot(token, at: now) })
         else { throw Refusal.invalidInvitation }
         guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
-        try requireNothingLeftBehind(session, opening: slot.vault)
         return try store.write { rows in
-            if let session { return try renew(session, from: browser, rows, at: now) }
+            if let session {
+                let renewed = try renew(session, from: browser, rows, at: now)
+                try offerLink(from: slot, to: renewed, of: session.vault, rows, at: now)
+                return renewed
+            }
             return try signIn(to: slot.vault, isExisting: true, from: browser, rows, at: now)
         }
     }

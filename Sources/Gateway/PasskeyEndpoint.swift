@@ -119,7 +119,8 @@ extension Gateway {
     }
 
     func removePasskey(_ exchange: Exchange, _ id: PasskeyID, _ now: Instant) throws -> Step<Reply> {
-        try broker.removePasskey(id, session: holder(exchange, at: now), at: now)
+        try broker.removePasskey(
+            id, session: holder(exchange, at: now), confirm: Query(exchange)["confirm"], at: now)
         return .done(.noContent)
     }
 }

@@ -155,10 +155,6 @@ struct Problem {
                 $0.member("connections", connections)
                 $0.member("confirm", confirm)
             }
-        case .otherVault:
-            self.init(
-                409, "other-vault", "This opens another vault of yours",
-                "Nothing was changed. Type the code at /link to bring the two vaults together, or sign out first.")
         case .nameTaken:
             self.init(409, "name-taken", "The name is taken", "Choose a name that no other plugin has.")
         case .unknownClient:

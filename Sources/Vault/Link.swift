@@ -153,15 +153,16 @@ extension Rows {
 
     /// A holder of another vault of the same person was shown in this session (a recovery code, a passkey): the same
     /// offer, without the code.
-    public func offerLink(from other: OpenSlot, to session: OpenSlot, at now: Instant) throws -> LinkID {
-        guard other.person == session.person, other.vault.id != session.vault.id, try isCurrent(other.vault),
-            try isCurrent(session.vault)
+    public func offerLink(
+        from other: OpenSlot, to slot: SlotID, of vault: OpenVault, at now: Instant
+    ) throws -> LinkID {
+        guard other.person == vault.person, other.vault.id != vault.id, try isCurrent(other.vault), try isCurrent(vault)
         else { throw VaultError.conflict }
         _ = try changed(
             "DELETE FROM link WHERE to_slot = ? AND from_vault = ? AND status = 'sealed'",
-            [session.id.blob, other.vault.id.blob])
+            [slot.blob, other.vault.id.blob])
         let id: LinkID = random.id()
-        let sealed = try seal(other.vault, to: session.id, in: session.vault.id, link: id, from: other.id)
+        let sealed = try seal(other.vault, to: slot, in: vault.id, link: id, from: other.id)
         _ = try changed(
             """
             INSERT INTO link (id, person, status, from_vault, from_slot, from_name, key_version, to_vault, to_slot,
@@ -169,8 +170,8 @@ extension Rows {
             VALUES (?, ?, 'sealed', ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
-                id.blob, session.person.blob, other.vault.id.blob, other.id.blob, other.name, other.vault.version,
-                session.vault.id.blob, session.id.blob, sealed.blob, now.milliseconds,
+                id.blob, vault.person.blob, other.vault.id.blob, other.id.blob, other.name, other.vault.version,
+                vault.id.blob, slot.blob, sealed.blob, now.milliseconds,
                 now.adding(seconds: Self.linkAcceptSeconds).milliseconds,
             ])
         return id

@@ -153,5 +153,8 @@ extension Rows {
     /// What a session has under way goes on in the one that replaces it.
     public func hand(_ old: SlotID, over to: SlotID) throws {
         _ = try changed("UPDATE authorization SET slot = ? WHERE slot = ?", [to.blob, old.blob])
+        _ = try changed(
+            "UPDATE link SET from_slot = ? WHERE from_slot = ? AND status IN ('offered', 'claimed')",
+            [to.blob, old.blob])
     }
 }

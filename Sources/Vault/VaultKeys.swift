@@ -241,8 +241,9 @@ extension Rows {
     }
 
     /// A holder of whatever kind; of an OAuth client all that it was ever given. Throws when it is gone already.
-    public func removeLost(_ slot: SlotID, of person: PersonID) throws {
+    public func removeLost(_ slot: SlotID, _ passkey: PasskeyID?, of person: PersonID) throws {
         guard try holder(slot, of: person) != nil else { throw VaultError.conflict }
+        if let passkey { _ = try removePasskey(passkey, of: person) }
         try removeHolder(slot)
     }
 

@@ -7,6 +7,7 @@ import threading
 import decryptor as d
 import pytest
 
+from harness.authenticator import Authenticator
 from harness.people import SAME_ORIGIN, Bearer, Person
 from harness.waiting import until
 
@@ -208,12 +209,22 @@ def test_the_recovery_code_of_one_vault_typed_in_the_other_links_them(person, el
     assert providers(person) == providers(elsewhere) == {"github": "active", "slack": "active"}
 
 
-def test_signing_in_with_the_code_of_another_vault_leaves_nothing_behind(person, elsewhere):
-    code = person.post("/api/vault/recovery", {}).json()["code"]
+@pytest.mark.parametrize("how", ["recovery code", "passkey"])
+def test_what_opens_another_vault_shown_to_confirm_who_it_is_offers_the_link(person, elsewhere, how):
+    person.connect(GITHUB)
     elsewhere.connect(SLACK)
-    reply = elsewhere.post("/api/sign-in/recovery", {"code": code})
-    assert reply.status_code == 409 and reply.json()["error"] == "other-vault"
-    assert providers(elsewhere) == {"slack": "active"}
+    if how == "passkey":
+        device = Authenticator(person.instance)
+        assert device.register(person).status_code == 201
+        assert device.show(elsewhere).status_code == 200
+    else:
+        code = person.post("/api/vault/recovery", {}).json()["code"]
+        assert elsewhere.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+    assert providers(elsewhere) == {"github": "locked", "slack": "active"}, "it keeps the vault that it has"
+    [offer] = offers(elsewhere)
+    assert offer["status"] == "sealed" and [c["provider"] for c in offer["there"]["connections"]] == ["github"]
+    step(elsewhere, "accept", id=offer["id"], digest=offer["digest"])
+    assert providers(elsewhere) == providers(person) == {"github": "active", "slack": "active"}
 
 
 def test_of_the_same_account_the_larger_stays_and_the_other_goes_when_it_was_used(person, elsewhere):

@@ -5,7 +5,9 @@ import threading
 import decryptor as d
 import pytest
 
+from harness.authenticator import Authenticator
 from harness.database import Database
+from harness.oauth import Client
 from harness.people import Bearer, Person, Plugin
 from harness.waiting import until
 
@@ -110,6 +112,40 @@ def test_the_asking_browser_itself_an_unknown_one_and_another_persons_are_refuse
     for body in ({}, {"holder": 3}, {"holder": "x" * 1000}, {"holder": me, "more": 1}):
         assert person.post("/api/vault/lost", body).status_code == 400, body
     assert theirs.post("/api/vault/lost", {"holder": theirs.id}).status_code == 403
+
+
+def test_a_lost_passkey_neither_signs_in_nor_opens_anything_and_everybody_else_goes_on(person):
+    person.connect(GITHUB)
+    key, lost, kept = person.api_key(), Authenticator(person.instance), Authenticator(person.instance)
+    for device in (lost, kept):
+        assert device.register(person).status_code == 201
+    first = person.get("/api/passkeys").json()["passkeys"][0]["id"]
+    before = key_versions(person)
+    assert lose(person, first)["local"] == "done"
+    assert [own for own, _ in key_versions(person).values()] == [own + 1 for own, _ in before.values()]
+    again = Person(person.instance, signed_in=False)
+    assert lost.show(again).status_code == 400
+    assert kept.show(again).status_code == 200 and again.connections()[0]["status"] == "active"
+    assert key.token("github", ["repo"])
+
+
+def test_a_lost_client_loses_all_that_it_was_given(person):
+    person.connect(GITHUB)
+    client = Client(person.instance).log_in(person)
+    listed = person.get("/api/clients").json()["clients"][0]["id"]
+    key = person.api_key()
+    assert lose(person, listed)["local"] == "done"
+    assert not client.is_live() and person.get("/api/clients").json()["clients"] == []
+    assert key.token("github", ["repo"])
+
+
+def test_clients_go_on_when_something_else_is_lost(person):
+    person.connect(GITHUB)
+    client = Client(person.instance).log_in(person)
+    assert lose(person, person.api_key().id)["leftOut"] == 0
+    assert client.is_live()
+    client.renew()
+    assert client.is_live()
 
 
 def test_losing_twice_at_once_loses_nothing(person):

@@ -42,11 +42,15 @@ class Story:
         """A consent; the tokens that the provider gave out for it are noted under `name`."""
         arrived = person.connect(link.get("authorizationUrl", link), **choice)
         assert arrived.status_code in (200, 303) and "/error" not in arrived.headers.get("Location", ""), arrived.headers
+        self.note(name)
+        self.step(name)
+        return person.connections()[-1]
+
+    def note(self, name: str) -> None:
+        """What the provider has given out since the last time."""
         tokens = {entry["token"] for family in self.instance.double.get("tokens").values() for entry in family["access"]}
         self.given.setdefault(name, []).extend(sorted(tokens - self._known))
         self._known |= tokens
-        self.step(name)
-        return person.connections()[-1]
 
     def tokens(self, *names: str) -> set[str]:
         return {token for name in names for token in self.given[name]}
@@ -198,6 +202,45 @@ class Story:
         newer.token("keyed", ["mail.send"], user=hal)
         self.step("a key that was typed")
         self.connect("not the plugin's", hal, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+
+    def links_two_vaults(self) -> None:
+        """Each vault has a holder that goes: before the link, with the offer open, and after it."""
+        hana = Person(self.instance, "Hana")
+        self.connect("first vault", hana, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        elsewhere = hana.elsewhere()
+        self.connect("second vault", elsewhere, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        self.secrets["gone before linking"] = (early := elsewhere.api_key()).key
+        assert elsewhere.delete(f"/api/keys/{early.id}").status_code == 204
+        offer = hana.post("/api/vault/link", {"step": "offer"}).json()
+        assert elsewhere.post("/api/vault/link", {"step": "claim", "code": offer["code"]}).status_code == 200
+        assert hana.post("/api/vault/link", {"step": "seal", "id": offer["id"]}).status_code == 200
+        self.step("the key of the first vault was given to the second browser")
+        digest = elsewhere.get("/api/vault/link").json()["offers"][0]["digest"]
+        accepted = elsewhere.post("/api/vault/link", {"step": "accept", "id": offer["id"], "digest": digest})
+        assert accepted.status_code == 200, accepted.text
+        self.step("linked")
+        self.connect("after linking", hana, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
+        assert {c["status"] for c in elsewhere.connections()} == {"active"}
+        self.step("used from both")
+        self.secrets["second browser"] = elsewhere.http.cookies["__Host-toolshed"]
+        assert elsewhere.post("/api/sign-out").status_code == 204
+
+    def loses_a_key(self) -> None:
+        ivy, plugin = Person(self.instance, "Ivy"), Plugin(self.instance)
+        self.connect("lost: never renewed", ivy, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
+        self.connect("lost: then renewed", ivy, plugin.link("linear", ["read"], user=ivy))
+        lost, kept = ivy.api_key("lost"), ivy.api_key("kept")
+        lost.token("github", ["repo"], reason="before-the-loss")
+        self.secrets["lost key"] = lost.key
+        self.step("before it was lost")
+        reply = ivy.post("/api/vault/lost", {"holder": lost.id})
+        assert reply.status_code == 200, reply.text
+        self.note("renewed since")
+        assert self.given["renewed since"], "the provider gave out another token"
+        self.step("revoked as lost")
+        kept.token("github", ["repo"], reason="since-the-loss")
+        self.connect("connected since", ivy, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        assert plugin.token("linear", ["read"], user=ivy)
 
     def keeps_everything(self) -> None:
         eve = Person(self.instance, "Eve")
@@ -367,6 +410,23 @@ def test_a_plugin_that_the_operator_removed_is_withdrawn_too(story, base, robbed
     found = robbed("removed plugin")
     assert found.access_tokens() == base.access_tokens() | story.tokens("operator: first")
     assert found.claims() - base.claims() == {"before-removal"}
+
+
+def test_a_lost_key_opens_what_was_there_before_and_nothing_since(story, base, robbed):
+    found = robbed("lost key")
+    assert found.access_tokens() == base.access_tokens() | story.all_of("lost: ")
+    assert found.claims() - base.claims() == {"before-the-loss"}
+
+
+def test_a_key_that_went_before_its_vault_was_linked_opens_nothing_of_the_other_vault(story, base, robbed):
+    found = robbed("gone before linking")
+    assert found.access_tokens() == base.access_tokens() | story.tokens("second vault")
+
+
+def test_a_browser_whose_vault_was_linked_opens_both_vaults_and_what_came_to_them(story, base, robbed):
+    """Its slot was given the key of the vault that stayed, which signing out does not change."""
+    found = robbed("second browser")
+    assert found.access_tokens() == base.access_tokens() | story.tokens("first vault", "second vault", "after linking")
 
 
 def test_a_used_state_opens_its_verifier_and_other_one_time_secrets_open_nothing(story, base, robbed):

@@ -175,7 +175,9 @@ struct LinkTests {
         let code = try two.store.write {
             try $0.addSlot(.recovery, name: "r", to: two.first.vault, lifetime: .untilRevoked, at: two.now).secret
         }
-        let id = try two.store.write { try $0.offerLink(from: try two.vault.open(code), to: two.second, at: two.now) }
+        let id = try two.store.write {
+            try $0.offerLink(from: try two.vault.open(code), to: two.second.id, of: two.second.vault, at: two.now)
+        }
         #expect(try two.accept(id))
         #expect(try two.access(there, two.vault.open(code)) == "gho_second")
     }

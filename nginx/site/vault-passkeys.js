@@ -1,8 +1,9 @@
 // The passkeys of the person: what each does, adding and removing.
-import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
+import { all, byId, clean, say, stamp, trouble } from "/page.js";
 import { here } from "/confirm.js";
 import { addPasskey, possible } from "/passkey.js";
 import { ask } from "/question.js";
+import { offerLost, takeAway } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
 
 export function showPasskeys() {
@@ -18,12 +19,12 @@ function passkeyRow(passkey) {
     row.querySelector("[data-do=remove]").addEventListener("click", event => ask(event.target, {
         effect: `“${name}” no longer signs you in${passkey.opensVault ? " and no longer opens the vault" : ""}. Delete it in your device’s own list, too. If it was stolen, copies of the database made before can still be opened with it.`,
         yes: "Remove",
-        act: async () => {
-            await call("DELETE", `/api/passkeys/${encodeURIComponent(passkey.id)}`);
+        act: () => takeAway(event.target, "DELETE", `/api/passkeys/${encodeURIComponent(passkey.id)}`, "Remove", async () => {
             await showPasskeys();
             say(`“${name}” is removed.`, { focus: true });
-        },
+        }),
     }));
+    offerLost(row, passkey.id, name, showPasskeys);
     return tie(row);
 }
 

@@ -5,6 +5,7 @@ import { fromLimits, toLimits } from "/plugin-limits.js";
 import { ask } from "/question.js";
 import { copy, spell } from "/secret.js";
 import { showConnections } from "/vault-connections.js";
+import { offerLost } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
 
 export function showPlugins() {
@@ -38,6 +39,7 @@ function pluginRow(plugin) {
     }));
     on("unmute", () => change(plugin, { muted: false }, `${name} may ask you again.`).catch(trouble));
     on("revoke", event => revoke(event.target, plugin, name, own));
+    offerLost(row, plugin.id, name, showPlugins);
     on("end-old", () => endOld(plugin, name));
     limitsForm(row.querySelector("[data-form=limits]"), plugin, name);
     keyForm(row.querySelector("[data-form=key]"), plugin, name);

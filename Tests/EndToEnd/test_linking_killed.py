@@ -1,0 +1,109 @@
+"""kill −9 of every worker, at any moment of a step of linking or of revoking as lost: nothing is lost, and the step can
+be taken again until it is done."""
+
+import random
+import threading
+
+import pytest
+import requests
+
+from harness.people import SAME_ORIGIN, Person
+from harness.waiting import until
+
+LINK = "/api/vault/link"
+PROVIDERS = {"github": "repo", "google": "calendar", "slack": "chat:write", "linear": "read", "corp": "read"}
+
+
+@pytest.fixture(scope="module")
+def killed(module_instance):
+    return module_instance
+
+
+def interrupted(person: Person, path: str, body: dict, after: float) -> int | None:
+    """The status of a request during which all workers are killed; None when there was no answer of theirs."""
+    answers = []
+
+    def ask() -> None:
+        try:
+            with person.instance.session() as http:
+                http.cookies.update(person.http.cookies)
+                answers.append(http.post(person.instance.origin + path, json=body, headers=SAME_ORIGIN, timeout=30).status_code)
+        except requests.RequestException:
+            answers.append(None)
+
+    victims = person.instance.children("work")
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(after)
+    for victim in victims:
+        try:
+            person.instance.kill(victim)
+        except ProcessLookupError:
+            continue
+    thread.join()
+    until(lambda: not set(victims) & set(person.instance.children("work")) and person.instance.ready(), "other workers")
+    return answers[0] if answers[0] and answers[0] < 500 else None
+
+
+def again(person: Person, body: dict, path: str = LINK) -> requests.Response:
+    """The same step once more, as often as it is told to come again."""
+    return until(lambda: (reply := person.post(path, body)).status_code < 500 and reply, "an answer")
+
+
+def vendable(key, providers) -> None:
+    for provider in providers:
+        reply = until(lambda: (reply := key.vend(provider, [PROVIDERS[provider]])).status_code < 500 and reply, "a vend")
+        assert reply.status_code == 200, f"{provider}: {reply.text}"
+
+
+def test_linking_is_interrupted_anywhere_and_loses_nothing(killed):
+    dice, seen = random.Random(7), set()
+    person = Person(killed)
+    key = person.api_key()
+    connected = []
+    for turn, (provider, scope) in enumerate(list(PROVIDERS.items()) * 2):
+        elsewhere = person.elsewhere()
+        theirs = elsewhere.api_key()
+        account = "octo" if turn < len(PROVIDERS) else "mallory"
+        if account == "octo":
+            elsewhere.connect({"owner": "toolshed", "bridge": provider, "scope": scope}, account=account)
+            connected.append(provider)
+
+        def step(browser: Person, body: dict) -> dict:
+            first = interrupted(browser, LINK, body, dice.uniform(0, 0.04))
+            seen.add((body["step"], first is not None))
+            reply = again(browser, body)
+            assert reply.status_code in (200, 201), f"{body['step']} after {first}: {reply.text}"
+            return reply.json()
+
+        offer = step(person, {"step": "offer"})
+        step(elsewhere, {"step": "claim", "code": offer["code"]})
+        step(person, {"step": "seal", "id": offer["id"]})
+        digest = elsewhere.get(LINK).json()["offers"][-1]["digest"]
+        step(elsewhere, {"step": "accept", "id": offer["id"], "digest": digest})
+        for holder in (key, theirs):
+            vendable(holder, connected)
+        assert len([c for c in elsewhere.connections() if not c["unused"]]) == len(connected)
+        assert {c["status"] for c in person.connections()} == {"active"}
+    # The kills fell on both sides of the answer, or this has proved nothing.
+    assert {answered for _, answered in seen} == {True, False}, seen
+
+
+def test_revoking_as_lost_is_interrupted_anywhere_and_loses_nothing(killed):
+    dice, seen = random.Random(11), set()
+    person = Person(killed)
+    for provider, scope in PROVIDERS.items():
+        person.connect({"owner": "toolshed", "bridge": provider, "scope": scope})
+    kept = person.api_key()
+    for _ in range(12):
+        lost = person.api_key()
+        first = interrupted(person, "/api/vault/lost", {"holder": lost.id}, dice.uniform(0, 0.08))
+        reply = again(person, {"holder": lost.id}, "/api/vault/lost")
+        # Done before it was killed: there is no such holder any more.
+        assert reply.status_code in (200, 404), reply.text
+        seen.add("before" if reply.status_code == 200 else "after")
+        assert first in (None, 200)
+        assert lost.vend("github", ["repo"]).status_code == 401
+        vendable(kept, PROVIDERS)
+        assert {c["status"] for c in person.connections()} == {"active"}
+    assert seen == {"before", "after"}, seen
