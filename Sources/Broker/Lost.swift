@@ -28,7 +28,7 @@ public enum LostHolder: Sendable {
 }
 
 /// What the tokens that may be known are still good for.
-public enum TokenFate: Sendable {
+public enum LostTokens: Sendable {
     /// The provider has issued others, and the old ones are dead.
     case replaced
     /// Replaced, or not to be replaced; what is out there ends by itself.
@@ -47,7 +47,7 @@ public struct LossResult: Sendable {
         public let provider: ProviderID
         public let providerName: String
         public let account: String?
-        public let tokens: TokenFate
+        public let tokens: LostTokens
         public let manageURL: String?
     }
 
@@ -125,14 +125,11 @@ extension Broker {
     private func lose(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
         try record(
             AuditRecord(.lost, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
-        let withdrawn = try withdraw(id, session: session, at: now)
-        let ids = withdrawn.map(\.connection)
+        let ids = try takeOut(id, session: session, at: now)
         try store.write { try $0.markForRenewal(ids, at: now) }
-        let open = try store.read { rows in
-            try ids.compactMap { try rows.connection($0) }.filter { $0.vault == session.vault.id }
-        }
-        return try renew(
-            open, with: session.vault, leftOut: 0, isDone: withdrawn.allSatisfy(\.isDone), at: now)
+        let all = try store.read { rows in try ids.compactMap { try rows.connection($0) } }
+        let open = all.filter { $0.vault == session.vault.id }
+        return try renew(open, with: session.vault, leftOut: 0, isDone: open.count == all.count, at: now)
     }
 
     // MARK: New tokens
@@ -193,9 +190,9 @@ extension Broker {
     /// Told by what the provider did, not by what it is said to do.
     private static func fate(
         of before: Connection, now: Connection?, isRotated: Bool, at provider: Provider?
-    ) -> TokenFate {
+    ) -> LostTokens {
         guard let now, now.status != .reauthorize else { return .ended }
-        let own = before.expiresAt.map(TokenFate.expires) ?? .live
+        let own = before.expiresAt.map(LostTokens.expires) ?? .live
         guard before.refreshable else { return own }
         guard now.generation > before.generation else { return .pending }
         // A refresh token that stays the same stays good for whoever has it.

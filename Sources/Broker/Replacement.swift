@@ -132,6 +132,11 @@ extension Broker {
     /// The plugin's approvals end at once, and each of its connections gets a new key. Where renewing a token ends the
     /// one that the plugin holds, that is done, too. A plugin of one's own ends altogether.
     public func withdraw(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> Step<[Withdrawal]> {
+        try settle(takeOut(id, session: session, at: now)[...], [], session: session, at: now)
+    }
+
+    /// What a withdrawal does here. The connections that it was about.
+    func takeOut(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> [ConnectionID] {
         let plugin = try visible(id, to: session.person)
         try record(
             AuditRecord(.pluginWithdrawn, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
@@ -141,7 +146,7 @@ extension Broker {
             try rekey(connection, background: connection.background, session: session)
         }
         try end(plugin, of: session.person)
-        return try settle(connections.map(\.id)[...], [], session: session, at: now)
+        return connections.map(\.id)
     }
 
     private func settle(

@@ -82,7 +82,7 @@ extension JSONWriter {
     }
 }
 
-extension TokenFate {
+extension LostTokens {
     fileprivate var word: String {
         switch self {
         case .replaced: "replaced"

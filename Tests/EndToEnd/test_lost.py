@@ -1,5 +1,6 @@
 """Revoke as lost; the last holder; the recovery code tried; lock now."""
 
+import base64
 import threading
 
 import decryptor as d
@@ -21,6 +22,11 @@ def lose(person: Person, holder: str) -> dict:
     reply = person.post("/api/vault/lost", {"holder": holder})
     assert reply.status_code == 200, reply.text
     return reply.json()
+
+
+def confidential(person: Person) -> Client:
+    """An OAuth client that the person let in, and that can ask whether its tokens live."""
+    return Client(person.instance, token_endpoint_auth_method="client_secret_post").log_in(person)
 
 
 def key_versions(person: Person) -> dict[str, tuple[int, int]]:
@@ -131,17 +137,18 @@ def test_a_lost_passkey_neither_signs_in_nor_opens_anything_and_everybody_else_g
 
 def test_a_lost_client_loses_all_that_it_was_given(person):
     person.connect(GITHUB)
-    client = Client(person.instance).log_in(person)
-    listed = person.get("/api/clients").json()["clients"][0]["id"]
+    client = confidential(person)
+    assert client.is_live()
+    [[grant]] = Database(person.instance).run("SELECT id FROM client_grant WHERE person = ?", d.identifier(person.user_id))
     key = person.api_key()
-    assert lose(person, listed)["local"] == "done"
-    assert not client.is_live() and person.get("/api/clients").json()["clients"] == []
+    assert lose(person, "g_" + base64.urlsafe_b64encode(grant).decode().rstrip("="))["local"] == "done"
+    assert not client.is_live() and not client.is_live(client.tokens["refresh_token"])
     assert key.token("github", ["repo"])
 
 
 def test_clients_go_on_when_something_else_is_lost(person):
     person.connect(GITHUB)
-    client = Client(person.instance).log_in(person)
+    client = confidential(person)
     assert lose(person, person.api_key().id)["leftOut"] == 0
     assert client.is_live()
     client.renew()

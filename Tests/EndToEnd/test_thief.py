@@ -30,7 +30,8 @@ class Story:
         self._known: set[str] = set()
         self.step("before anything")
         for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code, self.shows_a_passkey,
-                        self.changes_a_plugins_key, self.refreshes_in_background, self.lets_a_client_in, self.keeps_everything):
+                        self.changes_a_plugins_key, self.refreshes_in_background, self.links_two_vaults, self.loses_a_key,
+                        self.lets_a_client_in, self.keeps_everything):
             chapter()
         self.ends_processes()
         self.rotates_the_key()
