@@ -34,7 +34,9 @@ extension Rows {
         let kind: HolderKind = try row.state("kind")
         do {
             let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.id("made_for"))
-            let wrapped = try outerOpen(row.bytes("private_key"), "slot", token.id.bytes, "private_key")
+            let wrapped = try minuteOpen(
+                outerOpen(row.bytes("private_key"), "slot", token.id.bytes, "private_key"), kind, token.id,
+                "private_key")
             _ = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: kind))
             return LockedSlot(
                 id: token.id, kind: kind, name: row.text("name"), person: try row.id("person"),

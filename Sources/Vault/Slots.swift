@@ -205,7 +205,7 @@ extension Rows {
         do {
             let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.optionalID("made_for"))
             let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
-            let sealed = try sealedForm(row, slot: token.id, vault: vault, key: key, derived: derived)
+            let sealed = try sealedForm(row, slot: token.id, vault: vault, kind: kind, key: key, derived: derived)
             let client: ClientGrantID? = kind == .cli ? nil : row.optionalID("client_grant")
             // Tokens of a client come and go; what it asked under one of them is its own under the next.
             let caller: Key<DerivedRole>
@@ -226,11 +226,13 @@ extension Rows {
     }
 
     private func sealedForm(
-        _ row: Row, slot: SlotID, vault: VaultID, key: borrowing Key<VaultRole>, derived: borrowing Key<DerivedRole>
+        _ row: Row, slot: SlotID, vault: VaultID, kind: HolderKind, key: borrowing Key<VaultRole>,
+        derived: borrowing Key<DerivedRole>
     ) throws -> SealedForm? {
         guard row.text("vault_key_form") == "sealed" else { return nil }
         let purpose = Purpose.slotVaultKey(slot, vault: vault, version: row["key_version"])
-        let wrapped = try outerSeal(AEAD.wrap(key, under: derived, purpose, random), "slot", slot.bytes, "vault_key")
+        let inner = try AEAD.wrap(key, under: derived, purpose, random)
+        let wrapped = try outerSeal(minuteSeal(inner, kind, slot, "vault_key"), "slot", slot.bytes, "vault_key")
         return SealedForm(box: row.bytes("vault_key"), wrapped: wrapped)
     }
 
@@ -293,7 +295,7 @@ extension Rows {
         return try keys.minute.seal(inner, Purpose.minute("slot", slot, column), random)
     }
 
-    private func minuteOpen(
+    func minuteOpen(
         _ box: [UInt8], _ kind: HolderKind, _ slot: SlotID, _ column: StaticString
     ) throws -> [UInt8] {
         guard kind.livesForMinutes else { return box }
