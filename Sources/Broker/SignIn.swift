@@ -14,6 +14,8 @@ public struct SignedIn: Sendable {
     /// Whether the vault is one that other holders open, too, or a new one of this session alone.
     public let opensExistingVault: Bool
     let session: SlotID
+    /// How long the session can last.
+    public let days: Int
 }
 
 extension Broker {
@@ -92,14 +94,15 @@ extension Broker {
     func signIn(
         to vault: OpenVault, isExisting: Bool, from browser: String, _ rows: Rows, at now: Instant
     ) throws -> SignedIn {
-        let made = try rows.addSlot(.session, name: browser, to: vault, lifetime: .session, at: now)
+        let lifetime = SlotLifetime(idleDays: settings.signIn.idleDays, days: settings.signIn.days)
+        let made = try rows.addSlot(.session, name: browser, to: vault, lifetime: lifetime, at: now)
         guard let person = try rows.person(vault.person) else { throw Refusal.invalidInvitation }
         try record(
             AuditRecord(.signedIn, person: person.id, caller: made.id.text, callerKind: HolderKind.session.rawValue),
             at: now)
         return SignedIn(
             person: person.id, name: person.name, cookie: made.secret, opensExistingVault: isExisting,
-            session: made.id)
+            session: made.id, days: settings.signIn.days)
     }
 
     public func signOut(_ session: OpenSlot, confirm: String?, at now: Instant) throws {

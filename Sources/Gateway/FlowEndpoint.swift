@@ -47,7 +47,7 @@ extension Gateway {
         }
     }
 
-    private func bounce(_ location: String) -> Reply {
+    func bounce(_ location: String) -> Reply {
         Reply(
             status: 200,
             headers: [

@@ -93,7 +93,7 @@ extension Gateway {
                 $0.member("opensVault", added.opensVault)
             }
         }
-        reply.headers.append(("Set-Cookie", sessionCookie(added.session)))
+        reply.headers.append(("Set-Cookie", Self.sessionCookie(added.session)))
         return .done(reply)
     }
 

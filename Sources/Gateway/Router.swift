@@ -85,6 +85,13 @@ extension Gateway {
             case "callback": return try only(exchange, "GET", [.get: { try self.callback($0, provider, now) }])
             default: throw Refusal.notFound
             }
+        case (4, "api", "sign-in"):
+            guard let provider = try? ProviderID(path: parts[2]) else { throw Refusal.unknownProvider }
+            switch parts[3] {
+            case "start": return try only(exchange, "POST", [.post: { try self.startSignIn($0, provider, now) }])
+            case "callback": return try only(exchange, "GET", [.get: { try self.finishSignIn($0, provider, now) }])
+            default: throw Refusal.notFound
+            }
         case (3, "api", "requests"):
             guard let id = RequestID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(

@@ -2,6 +2,8 @@ import Broker
 import Encoding
 import Envelope
 import FastCGI
+import OAuth
+import Providers
 import Secrets
 import Settings
 import Vault
@@ -47,6 +49,10 @@ extension Gateway {
                     // An address is no relying party (WebAuthn §5.1.2).
                     $0.member("passkey", settings.host.contains(where: \.isLetter) && settings.host.first != "[")
                     $0.member("header", user)
+                    $0.array("providers", broker.signInProviders) {
+                        $0.member("provider", $1.id.path)
+                        $0.member("name", $1.name)
+                    }
                 }
             })
     }
@@ -76,14 +82,15 @@ extension Gateway {
                 $0.member("vault", signedIn.opensExistingVault ? "existing" : "new")
             }
         }
-        reply.headers.append(("Set-Cookie", sessionCookie(signedIn)))
+        reply.headers.append(("Set-Cookie", Self.sessionCookie(signedIn)))
         return reply
     }
 
     /// W-COOK-1. Kept as long as a session can last; the server ends it earlier.
-    func sessionCookie(_ signedIn: SignedIn) -> String {
+    static func sessionCookie(_ signedIn: SignedIn) -> String {
+        let seconds = signedIn.days * 86_400
         let cookie = signedIn.cookie.withString { $0 }
-        return "\(Self.cookieName)=\(cookie); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=2592000"
+        return "\(cookieName)=\(cookie); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=\(seconds)"
     }
 
     func signOut(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {

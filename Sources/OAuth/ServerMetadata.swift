@@ -7,6 +7,8 @@ public struct ServerMetadata: Hashable, Sendable {
     public let revocationEndpoint: String?
     public let introspectionEndpoint: String?
     public let userinfoEndpoint: String?
+    /// Keys of the issuer (RFC 7517).
+    public let jwksURI: String?
     /// `nil` when the document does not say.
     public let codeChallengeMethods: [String]?
     /// RFC 8414: `client_secret_basic` when the document does not say.
@@ -30,6 +32,7 @@ public struct ServerMetadata: Hashable, Sendable {
         revocationEndpoint = document["revocation_endpoint"]?.string
         introspectionEndpoint = document["introspection_endpoint"]?.string
         userinfoEndpoint = document["userinfo_endpoint"]?.string
+        jwksURI = document["jwks_uri"]?.string
         codeChallengeMethods = document["code_challenge_methods_supported"]?.array?.compactMap(\.string)
         tokenEndpointAuthMethods =
             document["token_endpoint_auth_methods_supported"]?.array?.compactMap(\.string) ?? ["client_secret_basic"]

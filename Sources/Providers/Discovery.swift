@@ -7,6 +7,8 @@ public enum DiscoveryError: Error, Hashable, Sendable {
     case endpoint(name: String, url: String)
     /// The entry wants S256 and the server says it does not know it.
     case noS256
+    /// People are to sign in with it, and the document does not say where its keys are.
+    case noKeys
     case noIssuer
 }
 
@@ -37,6 +39,7 @@ extension Provider {
                 throw .endpoint(name: name, url: url)
             }
         }
+        if signIn != nil, provider.endpoints.jwks == nil { throw .noKeys }
         if usesPKCE, let methods = metadata.codeChallengeMethods, !methods.contains(PKCE.method) { throw .noS256 }
         if token.authentication == nil {
             provider.token.authentication = Self.authentication(metadata.tokenEndpointAuthMethods)

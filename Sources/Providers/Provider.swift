@@ -47,6 +47,8 @@ public struct Provider: Sendable {
     public let singleGrantPerUser: Bool
     /// How keys are taken and shown, where `kind` is `api_key`.
     public let keyRules: KeyRules?
+    /// `nil`: nobody signs in with it.
+    public let signIn: SignInRules?
     /// Names of environment variables with the client's id and secret.
     public let environment: ClientEnvironment?
     /// The variable that an operator's `secret_env` names instead.

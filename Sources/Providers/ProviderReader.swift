@@ -54,9 +54,11 @@ extension Provider {
         operations = try Self.operations(&fields)
         sharesGrant = try fields.flag("shared_grant")
         singleGrantPerUser = try fields.flag("single_grant_per_user")
+        signIn = if let rules = try fields.fields("sign_in") { try SignInRules(reading: rules) } else { nil }
         fields.permit("required_defaults", "permissions", "callback_without_state", "redirect_rules")
         try fields.finish()
         try checkEndpoints(fields)
+        try checkSignIn(fields)
     }
 
     /// The kind of token that is stored, where the provider has several.

@@ -28,6 +28,8 @@ public struct Endpoints: Hashable, Sendable {
     public let discovery: String?
     /// Where the person sees and ends what they allowed.
     public let managePage: String?
+    /// The issuer's keys, for sign-in.
+    public let jwks: String?
 
     init(reading fields: inout Fields) throws(CatalogueError) {
         authorize = try fields.text("authorize")
@@ -39,6 +41,7 @@ public struct Endpoints: Hashable, Sendable {
         userinfo = try fields.text("userinfo")
         discovery = try fields.text("discovery")
         managePage = try fields.text("manage_page")
+        jwks = try fields.text("jwks")
         fields.permit("uninstall", "legacy_token")
         try fields.finish()
     }
@@ -53,6 +56,7 @@ public struct Endpoints: Hashable, Sendable {
         userinfo = own.userinfo ?? metadata.userinfoEndpoint
         discovery = own.discovery
         managePage = own.managePage
+        jwks = own.jwks ?? metadata.jwksURI
     }
 
     /// Everything with its field name.
@@ -60,7 +64,7 @@ public struct Endpoints: Hashable, Sendable {
         [
             ("token", token), ("refresh", refresh), ("revoke", revoke), ("revoke_grant", revokeGrant),
             ("introspect", introspect), ("userinfo", userinfo), ("authorize", authorize), ("discovery", discovery),
-            ("manage_page", managePage),
+            ("manage_page", managePage), ("jwks", jwks),
         ]
     }
 }

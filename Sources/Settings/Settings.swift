@@ -105,6 +105,8 @@ public struct Settings: Sendable {
     public var ratesPath: String { "\(runtimeDirectory)/rates" }
     public var auditFolder: String { "\(stateDirectory)/audit" }
 
+    public func signInCallbackURL(_ id: ProviderID) -> String { "\(origin)/api/sign-in/\(id.path)/callback" }
+
     public func callbackURL(_ id: ProviderID) -> String { "\(redirectBase)/\(id.path)/callback" }
 
     private static func warnings(_ base: RedirectBase, _ catalogue: Catalogue) -> [String] {

@@ -5,12 +5,17 @@ import Providers
 public struct SignInSettings: Hashable, Sendable {
     /// `nil`: off.
     public private(set) var header: HeaderSignIn?
+    /// A session ends after so long without use, and after so long in any case.
+    public private(set) var idleDays = 7
+    public private(set) var days = 30
 
     init() {}
 
     init(reading fields: Fields) throws(CatalogueError) {
         var fields = fields
         if let header = try fields.fields("header") { self.header = try HeaderSignIn(reading: header) }
+        idleDays = Int(try fields.integer("idle_days", in: 1...365) ?? Int64(idleDays))
+        days = Int(try fields.integer("days", in: 1...365) ?? Int64(days))
         try fields.finish()
     }
 }

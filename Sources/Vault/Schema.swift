@@ -281,6 +281,16 @@ enum Schema {
         ) STRICT;
         CREATE INDEX challenge_expiry ON challenge (expires_at_ms);
 
+        -- The minutes between the page of sign-in and a provider's answer.
+        CREATE TABLE sign_in (
+            state_hash BLOB PRIMARY KEY,
+            cookie_hash BLOB NOT NULL,
+            provider TEXT NOT NULL,
+            redirect_uri TEXT NOT NULL,
+            expires_at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX sign_in_expiry ON sign_in (expires_at_ms);
+
         -- One-time secrets of a flow, stored as hashes: form tokens and approvals of the consent page.
         CREATE TABLE once (
             hash BLOB PRIMARY KEY,

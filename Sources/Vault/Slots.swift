@@ -116,7 +116,13 @@ public struct SlotLifetime: Sendable {
     let idle: Int64?
     let absolute: Int64?
 
-    public static let session = SlotLifetime(idle: 7 * 86_400_000, absolute: 30 * 86_400_000)
+    public static let session = SlotLifetime(idleDays: 7, days: 30)
+    init(idle: Int64?, absolute: Int64?) { (self.idle, self.absolute) = (idle, absolute) }
+
+    public init(idleDays: Int, days: Int) {
+        self.init(idle: Int64(idleDays) * 86_400_000, absolute: Int64(days) * 86_400_000)
+    }
+
     public static let untilRevoked = SlotLifetime(idle: nil, absolute: nil)
 }
 

@@ -50,6 +50,10 @@ def routes() -> dict[str, set[str]]:
             if below and not part.startswith("/") and not labels.startswith("("):
                 name = below.group(1)
                 path = f"/api/auth/{{provider}}/{part}" if name == "auth" else f"/api/{name}/{{id}}/{part}"
+            if '"auth"' in outer and not part.startswith("/") and not labels.startswith("("):
+                path = f"/api/auth/{{provider}}/{part}"
+            if '"sign-in"' in outer and not part.startswith("/") and not labels.startswith("("):
+                path = f"/api/sign-in/{{provider}}/{part}"
             found[path] = set(methods.split(", "))
     return found
 

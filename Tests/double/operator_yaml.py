@@ -84,6 +84,7 @@ ENTRIES = {
     name: Corp sign-on
     issuer: AT/generic
     allow_loopback_http: true
+    sign_in: { new_people: anyone }
     client: { id: generic-client, secret: generic-secret }
     api: { base: AT/generic/api }
     default_scopes: [repo, read]

@@ -1,9 +1,20 @@
 // /sign-in: a passkey, whom nginx names, an invitation from the fragment of its link, or a recovery code typed in.
-import { arrived, byId, call, clean, comeBack, destination, fill, head, say, show, start, trouble } from "/page.js";
+import { arrived, byId, call, clean, comeBack, destination, fill, head, say, show, stamp, start, trouble } from "/page.js";
 import { possible, showPasskey } from "/passkey.js";
 
 const invitation = byId("invitation");
 const recovery = byId("recovery");
+
+let returned = false; // from a provider, signed in
+
+/** Says that this browser's vault is a new one, before going on. */
+function own(name) {
+    fill(document, { name: clean(name, 80) || "an unnamed person" });
+    byId("own-onward").href = destination() ?? "/vault";
+    head("Signed in");
+    show("own");
+    document.querySelector("h1").focus();
+}
 
 /** Opening a link does nothing by itself: its code is put into the field, and wiped from the address and the history. */
 function takeFragment() {
@@ -11,6 +22,7 @@ function takeFragment() {
     const target = new URLSearchParams(location.search).get("return");
     if (target !== null) comeBack(target);
     if (location.hash || location.search) history.replaceState(null, "", location.pathname);
+    returned = code === "own";
     if (code.startsWith("tsi_")) invitation.elements.code.value = code;
     const invited = invitation.elements.code.value;
     // Who brings an invitation is new here and has no passkey.
@@ -20,6 +32,7 @@ function takeFragment() {
 async function look() {
     try {
         const me = await call("GET", "/api/me");
+        if (returned) return own(me.name);
         fill(document, { name: clean(me.name, 80) || "an unnamed person" });
         byId("onward").href = destination() ?? "/vault";
         head("Signed in");
@@ -34,12 +47,30 @@ async function look() {
 /** Ways that not every server has. */
 async function offer() {
     try {
-        const { passkey, header } = await call("GET", "/api/sign-in/methods");
-        fill(document, { header: clean(header, 80) });
+        const { passkey, header, providers } = await call("GET", "/api/sign-in/methods");
+        fill(document, { header: clean(header, 80), elsewhere: header || providers.length });
+        byId("providers").replaceChildren(...providers.map(providerButton));
+        byId("providers").hidden = providers.length === 0;
         if (!passkey) fill(document, { passkey: null });
     } catch (problem) {
         trouble(problem);
     }
+}
+
+function providerButton({ provider, name }) {
+    const button = stamp("provider", { name: clean(name, 80) });
+    button.addEventListener("click", async () => {
+        button.disabled = true;
+        say("Going there…", { tone: "plain" });
+        try {
+            const { location: address } = await call("POST", `/api/sign-in/${encodeURIComponent(provider)}/start`);
+            location.assign(address);
+        } catch (problem) {
+            trouble(problem);
+            button.disabled = false;
+        }
+    });
+    return button;
 }
 
 /** In; and where what was shown opened nothing, says so before going on. */
@@ -50,11 +81,7 @@ async function enter(button, act) {
         const { vault, name } = await act();
         if (vault !== "new") return go();
         say("");
-        fill(document, { name: clean(name, 80) || "an unnamed person" });
-        byId("own-onward").href = destination() ?? "/vault";
-        head("Signed in");
-        show("own");
-        document.querySelector("h1").focus();
+        own(name);
     } catch (problem) {
         trouble(problem);
     }

@@ -99,7 +99,7 @@ class Glewlwyd:
             "subject-type": "public",
         })
         add("client", client_id="toolshed", name="Toolshed", confidential=True, client_secret=self.client_secret,
-            enabled=True, redirect_uri=[redirect_uri], authorization_type=["code", "refresh_token"],
+            enabled=True, redirect_uri=[redirect_uri, redirect_uri.replace("/api/auth/", "/api/sign-in/")], authorization_type=["code", "refresh_token"],
             token_endpoint_auth_method=["client_secret_basic", "client_secret_post"], scope=[])
         add("user", username="dora", name="Dora", email="dora@example.test", password=self.password, enabled=True,
             scope=["g_profile", "openid", "repo", "mail"])
@@ -144,6 +144,7 @@ providers:
     name: Glewlwyd
     issuer: {self.url}
     allow_loopback_http: true
+    sign_in: {{ new_people: anyone }}
     client: {{ id: toolshed, secret: "{self.client_secret}" }}
     default_scopes: [repo]
     endpoints:

@@ -45,6 +45,7 @@ OPEN_COLUMNS = {
     "device_request.client_grant", "device_try.slot",
     "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
     "challenge.hash", "challenge.slot", "challenge.cookie_hash",
+    "sign_in.state_hash", "sign_in.cookie_hash",
 }
 SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
