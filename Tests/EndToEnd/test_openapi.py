@@ -272,6 +272,12 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     session = elsewhere.get("/api/me").json()["sessionId"]
     assert person.delete(f"/api/sessions/{session}").status_code == 204
     held(Person(instance, signed_in=False)).sign_in_as("named by nginx")
+    for bounced in (False, True):
+        visitor = held(Person(instance, signed_in=False))
+        callback = instance.double.decide(visitor.post("/api/sign-in/corp/start").json()["location"])
+        if bounced:
+            visitor.http.cookies.clear()
+        assert visitor.navigate(callback, site="cross-site").status_code == (200 if bounced else 303)
     device, passkeys = Authenticator(instance), held(Person(instance, signed_in=False))
     assert device.register(person).status_code == 201 and device.show(passkeys).status_code == 200
     assert passkeys.get("/api/sign-in/methods").json()["passkey"] is True

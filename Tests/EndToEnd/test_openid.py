@@ -161,7 +161,7 @@ def test_no_at_the_provider_and_no_provider_end_well(double, browser):
     refused(back(browser, location), "denied", browser)
     double.set("generic", callback_error=None)
     callback = double.decide(start(browser), account="octo")
-    double.fault("generic", "token", "status", status=503)
+    double.fault("generic", "token", "503")
     refused(back(browser, callback), "sign-in-refused", browser)
 
 
