@@ -46,14 +46,10 @@ def routes() -> dict[str, set[str]]:
             continue
         for part in re.findall(r'\(\d, "api", "([a-z]+)"\)', labels) or re.findall(r'"([^"]+)"', labels):
             path = part if part.startswith("/") else f"/api/{part}/{{id}}"
-            below = re.search(r'\(4, "api", "([a-z]+)"\)', outer)
+            below = re.search(r'\(4, "api", "([a-z-]+)"\)', outer)
             if below and not part.startswith("/") and not labels.startswith("("):
                 name = below.group(1)
-                path = f"/api/auth/{{provider}}/{part}" if name == "auth" else f"/api/{name}/{{id}}/{part}"
-            if '"auth"' in outer and not part.startswith("/") and not labels.startswith("("):
-                path = f"/api/auth/{{provider}}/{part}"
-            if '"sign-in"' in outer and not part.startswith("/") and not labels.startswith("("):
-                path = f"/api/sign-in/{{provider}}/{part}"
+                path = f"/api/{name}/{{{'provider' if name in ('auth', 'sign-in') else 'id'}}}/{part}"
             found[path] = set(methods.split(", "))
     return found
 
