@@ -125,6 +125,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "bench/seed", swiftSettings: settings),
+        .executableTarget(
+            name: "bench-vend",
+            dependencies: [
+                "Broker", "Envelope", "FastCGI", "Gateway", "ProviderHTTP", "Secrets", "Settings",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "bench/vend", swiftSettings: settings),
 
         .testTarget(name: "EncodingTests", dependencies: ["Encoding"], swiftSettings: settings),
         .testTarget(

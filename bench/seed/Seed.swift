@@ -88,11 +88,11 @@ import Vault
         for start in stride(from: 0, to: persons.count, by: 500) {
             try store.write { rows in
                 for person in persons[start..<min(start + 500, persons.count)] {
-                    let row = try statement.find(slot: token.id, isPlugin: true, provider: "github", person: person)
+                    let row = try statement.find(slot: token.id, kind: .plugin, provider: "github", person: person)
                     guard let row, let candidate = row.candidates.first,
-                        let caller = try rows.open(row, with: token, at: now)
+                        let caller = try store.open(row, with: token, at: now)
                     else { throw ValidationError("a seeded approval does not open") }
-                    let (key, _) = try rows.openKey(of: candidate, for: caller)
+                    let (key, _) = try store.openKey(of: candidate, for: caller)
                     try rows.replaceSealedForm(of: candidate, key: key, for: caller)
                 }
             }
