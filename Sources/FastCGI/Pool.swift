@@ -14,6 +14,7 @@ public final class Pool<Resumption: Sendable>: Sendable {
     let waiting = Waiting<Resumption>()
     let connections: Connections
     let counters = Counters()
+    private let shift: Shift
 
     let listener: Int32
     private let threads: Int
@@ -39,9 +40,12 @@ public final class Pool<Resumption: Sendable>: Sendable {
 
     /// Takes over `listener` (a listening unix socket; it is made non-blocking), and answers only to `peers`.
     ///
-    /// - Parameter peers: user ids whose connections are accepted (SO_PEERCRED, unix(7)).
+    /// - Parameters:
+    ///   - atWork: how many of the threads take up requests at a time; the others stand in for those that are held up.
+    ///   - peers: user ids whose connections are accepted (SO_PEERCRED, unix(7)).
     public init(
-        listener: Int32, threads: Int, peers: [uid_t], limits: Limits = Limits(), makeHandler: @escaping MakeHandler
+        listener: Int32, threads: Int, atWork: Int? = nil, peers: [uid_t], limits: Limits = Limits(),
+        makeHandler: @escaping MakeHandler
     ) throws(PoolError) {
         self.listener = listener
         self.threads = threads
@@ -49,6 +53,7 @@ public final class Pool<Resumption: Sendable>: Sendable {
         self.limits = limits
         self.makeHandler = makeHandler
         try Parser.start()
+        shift = try Shift(threads: threads, most: max(1, min(atWork ?? threads, threads)))
         epoll = try PoolError.check("epoll_create1", epoll_create1(Int32(EPOLL_CLOEXEC)))
         wake = try PoolError.check("eventfd", eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
         finish = try PoolError.check("eventfd", eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
@@ -153,6 +158,7 @@ extension Pool {
         defer { thread.leave() }
         var event = epoll_event()
         while true {
+            if shift.dismiss(), !shift.rest(until: finish, counters) { return }
             guard epoll_wait(epoll, &event, 1, -1) == 1 else { continue }
             switch event.data.fd {
             case finish: return

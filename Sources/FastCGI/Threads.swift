@@ -162,6 +162,9 @@ struct Counters: ~Copyable, Sendable {
     func end() { busy.wrappingSubtract(1, ordering: .relaxed) }
     func countAnswered() { answered.wrappingAdd(1, ordering: .relaxed) }
 
+    var answeredSoFar: Int { answered.load(ordering: .relaxed) }
+    var busyNow: Int { busy.load(ordering: .relaxed) }
+
     func snapshot() -> PoolStatus {
         var status = PoolStatus()
         status.accepted = accepted.load(ordering: .relaxed)

@@ -35,7 +35,10 @@ public final class Worker: Sendable {
             send: { call, completion in
                 http.send(call, deadlineMilliseconds: Self.networkMilliseconds, completion: completion)
             }, refresh: refresh)
-        pool = try Pool(listener: listener, threads: settings.threads, peers: peers, limits: limits) { _, pool in
+        pool = try Pool(
+            listener: listener, threads: settings.threads,
+            atWork: (Self.processors + settings.workers - 1) / settings.workers, peers: peers, limits: limits
+        ) { _, pool in
             let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
             let broker = try Broker(
                 store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered,
@@ -43,6 +46,8 @@ public final class Worker: Sendable {
             return Gateway(broker: broker, pool: pool, network: network, log: log, refusals: refusals).handler
         }
     }
+
+    private static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
     /// Below the pool's own limit for requests set aside, so that the flow can still say what happened.
     private static let networkMilliseconds = 7_000

@@ -30,6 +30,23 @@ import Testing
         for client in clients { #expect(client.request("/b") != nil) }
     }
 
+    @Test("A thread that rests stands in for one that is held up", arguments: [1, 2])
+    func standingIn(atWork: Int) throws {
+        let released = Flag()
+        let served = try Served(threads: 4, atWork: atWork) { exchange, _, _ in
+            if exchange.path == "/held" { released.wait() }
+            exchange.respond("Status: 200\r\n\r\n", body: Array(exchange.path.utf8))
+            return .answered
+        }
+        let held = (0..<3).map { _ in served.client() }
+        for client in held { client.send(Record.request(["DOCUMENT_URI": "/held"])) }
+        let other = served.client()
+        for _ in 0..<10 { #expect(other.request("/other")?.hasSuffix("/other") == true) }
+        released.raise()
+        for client in held { #expect(client.receive()?.hasSuffix("/held") == true) }
+        for _ in 0..<10 { #expect(other.request("/again")?.hasSuffix("/again") == true) }
+    }
+
     @Test(
         "A body up to the limit arrives whole, whatever its records", arguments: [0, 1, 4095, 4096, 4097, 65535, 65536])
     func bodies(count: Int) throws {

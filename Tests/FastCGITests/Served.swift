@@ -20,7 +20,7 @@ final class Served: Sendable {
     nonisolated(unsafe) private var runner = pthread_t()
 
     init(
-        threads: Int = 2, limits: Limits = Limits(), peers: [uid_t] = [getuid()],
+        threads: Int = 2, atWork: Int? = nil, limits: Limits = Limits(), peers: [uid_t] = [getuid()],
         respond: (@Sendable (Exchange, Pool<Answer>, Tickets) -> Verdict)? = nil
     ) throws {
         var template = Array("/tmp/fastcgi-test-XXXXXX".utf8CString)
@@ -30,7 +30,7 @@ final class Served: Sendable {
         let bound = withAddress(of: path) { [listener] in bind(listener, $0, $1) }
         precondition(bound == 0 && listen(listener, 128) == 0)
         let tickets = tickets
-        pool = try Pool(listener: listener, threads: threads, peers: peers, limits: limits) { _, pool in
+        pool = try Pool(listener: listener, threads: threads, atWork: atWork, peers: peers, limits: limits) { _, pool in
             Handler(
                 respond: { respond?($0, pool, tickets) ?? Served.echo($0, pool, tickets) },
                 resume: { exchange, answer in
