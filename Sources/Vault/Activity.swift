@@ -134,17 +134,28 @@ struct AuditLine {
 extension Rows {
     /// Takes records into the table. A record that is there already stays as it is: folding twice is folding once.
     func fold(_ lines: [AuditLine], of file: String, upTo bytes: Int64) throws {
-        for line in lines {
+        let insert = try BoundStatement(
+            """
+            INSERT INTO activity (person, at_ms, id, event, provider, connection, caller, caller_kind, scopes, claim)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+            """, db)
+        // In the order of the table: what belongs to one person then goes to one page.
+        let ordered = lines.sorted {
+            ($0.person?.high ?? 0, $0.person?.low ?? 0, $0.at) < ($1.person?.high ?? 0, $1.person?.low ?? 0, $1.at)
+        }
+        for line in ordered {
             guard let person = line.person else { continue }
-            _ = try changed(
-                """
-                INSERT INTO activity (id, person, at_ms, event, provider, connection, caller, caller_kind, scopes, claim)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
-                """,
-                [
-                    line.id.blob, person.blob, line.at, line.event, line.provider, line.connection?.blob, line.caller,
-                    line.kind, line.scopes, line.claim?.blob,
-                ])
+            insert.bind(1, person)
+            insert.bind(2, line.at)
+            insert.bind(3, line.id)
+            insert.bind(4, line.event)
+            insert.bind(5, line.provider)
+            insert.bind(6, line.connection)
+            insert.bind(7, line.caller)
+            insert.bind(8, line.kind)
+            insert.bind(9, line.scopes)
+            insert.bind(10, line.claim)
+            try insert.run()
         }
         _ = try changed(
             """
@@ -174,7 +185,10 @@ extension Rows {
     /// Forgets at most `pruneAtOnce` records that are older than has to be kept.
     func pruneActivity(before: Instant) throws -> Int {
         try changed(
-            "DELETE FROM activity WHERE id IN (SELECT id FROM activity WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
+            """
+            DELETE FROM activity WHERE (person, at_ms, id) IN
+                (SELECT person, at_ms, id FROM activity WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
+            """,
             [before.milliseconds, Self.pruneAtOnce])
     }
 

@@ -12,7 +12,7 @@ public final class AuditFolder {
     private let pieceBytes: Int
     private var uses = RecentUses()
 
-    public init(store: Store, folder: String, pieceBytes: Int = 1 << 20) {
+    public init(store: Store, folder: String, pieceBytes: Int = 8 << 20) {
         (self.store, self.folder, self.pieceBytes) = (store, folder, pieceBytes)
     }
 

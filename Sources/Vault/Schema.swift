@@ -359,19 +359,20 @@ enum Schema {
         CREATE INDEX rotation_journal_connection ON rotation_journal (connection);
 
         -- What the keeper read out of the audit files, for pages.
+        -- Kept as it is read, by person and time: a record is one insertion into one tree.
         CREATE TABLE activity (
-            id BLOB PRIMARY KEY,
             person BLOB NOT NULL,
             at_ms INTEGER NOT NULL,
+            id BLOB NOT NULL,
             event TEXT NOT NULL,
             provider TEXT,
             connection BLOB,
             caller TEXT,
             caller_kind TEXT,
             scopes TEXT,
-            claim BLOB                          -- reason and tool, sealed under the log key of the connection
-        ) STRICT;
-        CREATE INDEX activity_person ON activity (person, at_ms, id);
+            claim BLOB,                         -- reason and tool, sealed under the log key of the connection
+            PRIMARY KEY (person, at_ms, id)
+        ) STRICT, WITHOUT ROWID;
         CREATE INDEX activity_age ON activity (at_ms);
 
         CREATE TABLE audit_file (
