@@ -67,8 +67,8 @@ extension Broker {
     /// opened and none leaves.
     public func ask(_ request: VendRequest, with token: borrowing Token, at now: Instant) throws -> ConnectionID {
         let row = try vendStatement.find(
-            slot: token.id, isPlugin: false, provider: request.provider.json, person: nil)
-        guard let row, let caller = try store.read({ try $0.open(row, with: token, at: now) }) else {
+            slot: token.id, kind: token.kind, provider: request.provider.json, person: nil)
+        guard let row, let caller = try store.open(row, with: token, at: now) else {
             throw Refusal.invalidToken
         }
         if case .holder(let slot) = caller, slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }

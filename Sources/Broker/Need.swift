@@ -100,15 +100,11 @@ extension Broker {
     private func names(
         of candidate: VendCandidate, provider: Provider, caller: OpenCaller
     ) throws -> (account: String, label: String) {
-        try store.read { rows in
-            let (key, _) = try rows.openKey(of: candidate, for: caller)
-            let opened = try rows.openCredential(of: candidate, provider: provider.id, with: key)
-            return try opened.withUnsafeBytes {
-                let view = try CredentialView($0)
-                return (
-                    String(decoding: view.accountLabel, as: UTF8.self), String(decoding: view.label, as: UTF8.self)
-                )
-            }
+        let (key, _) = try store.openKey(of: candidate, for: caller)
+        let opened = try store.openCredential(of: candidate, provider: provider.id, with: key)
+        return try opened.withUnsafeBytes {
+            let view = try CredentialView($0)
+            return (String(decoding: view.accountLabel, as: UTF8.self), String(decoding: view.label, as: UTF8.self))
         }
     }
 

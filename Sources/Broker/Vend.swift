@@ -29,13 +29,13 @@ extension Broker {
     ) throws -> Step<Answer> {
         let person = request.userID.flatMap { PersonID(parsing: $0) }
         let row = try vendStatement.find(
-            slot: token.id, isPlugin: token.kind == .plugin, provider: request.provider.json, person: person)
+            slot: token.id, kind: token.kind, provider: request.provider.json, person: person)
         switch token.kind {
         case .session, .apiKey, .plugin, .cli: break
         case .access: guard door.isForAgents else { throw Refusal.notPermitted(.agentClient) }
         case .code, .refresh, .device, .invitation, .recovery, .passkey: throw Refusal.invalidToken
         }
-        guard let row, let caller = try store.read({ try $0.open(row, with: token, at: now) }) else {
+        guard let row, let caller = try store.open(row, with: token, at: now) else {
             throw Refusal.invalidToken
         }
         if case .holder(let slot) = caller, slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }
@@ -105,7 +105,7 @@ extension Broker {
         through door: Door, refreshed: Bool, token: borrowing Token, at now: Instant,
         render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
-        let (key, wasSealed) = try store.read { try $0.openKey(of: candidate, for: caller) }
+        let (key, wasSealed) = try store.openKey(of: candidate, for: caller)
         if wasSealed { try store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
 
         if !refreshed, candidate.needsRefresh(minTTL: request.minTTL, at: now) {
@@ -147,10 +147,8 @@ extension Broker {
         of candidate: VendCandidate, provider: ProviderID, _ key: ConnectionKey,
         _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
-        try store.read { rows in
-            let opened = try rows.openCredential(of: candidate, provider: provider, with: key)
-            return try opened.withUnsafeBytes(body)
-        }
+        let opened = try store.openCredential(of: candidate, provider: provider, with: key)
+        return try opened.withUnsafeBytes(body)
     }
 
     /// Back from the keeper, on whichever thread: the row is read again with the caller's key.

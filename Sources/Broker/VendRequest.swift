@@ -116,10 +116,10 @@ public struct VendRequest: Sendable {
                     fits = (0...3600).contains(minTTL)
                 case .reason:
                     reason = try value.string()
-                    fits = reason.count <= 256
+                    fits = reason.utf8.count <= 256 || reason.count <= 256
                 case .tool:
                     tool = try value.string()
-                    fits = tool.count <= 64
+                    fits = tool.utf8.count <= 64 || tool.count <= 64
                 }
                 if !fits { wrong.append(MemberError(name, member.expected)) }
             }
@@ -150,6 +150,8 @@ extension String {
             default: false
             }
         }
+        // Printable ASCII has none of them.
+        if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
         guard unicodeScalars.contains(where: unwanted) else { return self }
         return String(String.UnicodeScalarView(unicodeScalars.filter { !unwanted($0) }))
     }

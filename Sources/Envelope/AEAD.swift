@@ -16,12 +16,27 @@ public enum AEAD {
     public static func open<Role>(
         _ box: [UInt8], under key: borrowing Key<Role>, _ data: AssociatedData
     ) throws(EnvelopeError) -> SecretBytes {
+        try key.withUnsafeBytes { (key) throws(EnvelopeError) in
+            try box.span.withUnsafeBytes { (box) throws(EnvelopeError) in try open(box, key: key, data) }
+        }
+    }
+
+    public static func open<Role>(
+        _ box: UnsafeRawBufferPointer, under key: borrowing Key<Role>, _ data: AssociatedData
+    ) throws(EnvelopeError) -> SecretBytes {
+        try key.withUnsafeBytes { (key) throws(EnvelopeError) in try open(box, key: key, data) }
+    }
+
+    /// Not generic, so that it is one piece of code for every role.
+    private static func open(
+        _ box: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, _ data: AssociatedData
+    ) throws(EnvelopeError) -> SecretBytes {
         let header = try BoxHeader(parsing: box, expecting: .aes256gcm)
         guard header.keyID == 0 else { throw .unknownKey(header.keyID) }
         guard box.count >= overhead else { throw .malformed }
         var isOpen = false
         let plaintext = try takingSecureMemory { () throws(SecureHeapError) in
-            try SecretBytes(count: box.count - overhead) { isOpen = open(box, under: key, data, into: $0) }
+            try SecretBytes(count: box.count - overhead) { isOpen = open(box, key: key, data, into: $0) }
         }
         guard isOpen else { throw .doesNotOpen }
         return plaintext
@@ -35,6 +50,12 @@ public enum AEAD {
 
     public static func unwrap<Inner, Role>(
         _ box: [UInt8], as role: Inner.Type, under key: borrowing Key<Role>, _ data: AssociatedData
+    ) throws(EnvelopeError) -> Key<Inner> {
+        try Key(open(box, under: key, data))
+    }
+
+    public static func unwrap<Inner, Role>(
+        _ box: UnsafeRawBufferPointer, as role: Inner.Type, under key: borrowing Key<Role>, _ data: AssociatedData
     ) throws(EnvelopeError) -> Key<Inner> {
         try Key(open(box, under: key, data))
     }
@@ -61,18 +82,13 @@ public enum AEAD {
     }
 
     /// `box` has a header and at least `overhead` bytes; `out` has the room for its plaintext.
-    static func open<Role>(
-        _ box: [UInt8], under key: borrowing Key<Role>, _ data: AssociatedData,
+    static func open(
+        _ box: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, _ data: AssociatedData,
         into out: UnsafeMutableRawBufferPointer
     ) -> Bool {
-        box.withUnsafeBytes { box in
-            let nonceEnd = BoxHeader.count + GCM.nonceSize
-            return key.withUnsafeBytes { key in
-                GCM.decrypt(
-                    UnsafeRawBufferPointer(rebasing: box[nonceEnd...]), key: key,
-                    nonce: box.baseAddress! + BoxHeader.count,
-                    header: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count]), data: data.bytes, into: out)
-            }
-        }
+        let nonceEnd = BoxHeader.count + GCM.nonceSize
+        return GCM.decrypt(
+            UnsafeRawBufferPointer(rebasing: box[nonceEnd...]), key: key, nonce: box.baseAddress! + BoxHeader.count,
+            header: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count]), data: data.bytes, into: out)
     }
 }

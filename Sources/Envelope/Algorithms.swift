@@ -3,34 +3,67 @@ import Glibc
 
 /// What OpenSSL would otherwise look up at every operation, fetched once a process. A libcrypto without these is unusable.
 enum Algorithms {
-    nonisolated(unsafe) static let sha256 = fetched(EVP_MD_fetch(nil, "SHA2-256", nil))
     nonisolated(unsafe) static let aes256gcm = fetched(EVP_CIPHER_fetch(nil, "AES-256-GCM", nil))
 
     private static func fetched(_ algorithm: OpaquePointer?) -> OpaquePointer {
-        guard let algorithm else { fatalError("libcrypto has no SHA-256 or no AES-256-GCM") }
+        guard let algorithm else { fatalError("libcrypto has no AES-256-GCM") }
         return algorithm
     }
 }
 
-/// OpenSSL contexts of one thread, made at its first use and freed with it. Between uses they hold no key and no state of
-/// a message: every operation puts them back to their initial state.
+/// Runs one request: the thread's cipher contexts forget their last key when it is over, not after each box. Elsewhere
+/// they forget it at once.
+public func forgettingKeysAfterwards<Result, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+) throws(Failure) -> Result {
+    let contexts = ThreadContexts.current
+    contexts.requests += 1
+    defer {
+        contexts.requests -= 1
+        contexts.forget()
+    }
+    return try body()
+}
+
+/// OpenSSL contexts of one thread, made at its first use and freed with it. Between requests they hold no key.
 final class ThreadContexts {
-    let digest: OpaquePointer
     let encryption: OpaquePointer
     let decryption: OpaquePointer
+    /// Requests that this thread is in the middle of.
+    var requests = 0
+    private var encryptionHasKey = false
+    private var decryptionHasKey = false
+
+    /// They live in ordinary memory for as long as their thread, and an expanded key begins with the key itself.
+    func willUse(_ context: OpaquePointer) {
+        if context == encryption { encryptionHasKey = true } else { decryptionHasKey = true }
+    }
+
+    func forget() {
+        guard requests == 0 else { return }
+        if encryptionHasKey { Self.forgetKey(encryption) }
+        if decryptionHasKey { Self.forgetKey(decryption) }
+        (encryptionHasKey, decryptionHasKey) = (false, false)
+    }
+
+    private static func forgetKey(_ context: OpaquePointer) {
+        guard EVP_CipherInit_ex2(context, nil, zeroKey, zeroKey, -1, nil) == 1 else {
+            fatalError("AES-256-GCM failed")
+        }
+    }
+
+    private static let zeroKey = [UInt8](repeating: 0, count: 32)
 
     private init() {
-        guard let digest = EVP_MD_CTX_new(), let encryption = EVP_CIPHER_CTX_new(),
+        guard let encryption = EVP_CIPHER_CTX_new(),
             let decryption = EVP_CIPHER_CTX_new(),
-            EVP_DigestInit_ex2(digest, Algorithms.sha256, nil) == 1,
             EVP_EncryptInit_ex2(encryption, Algorithms.aes256gcm, nil, nil, nil) == 1,
             EVP_DecryptInit_ex2(decryption, Algorithms.aes256gcm, nil, nil, nil) == 1
         else { fatalError("no memory for OpenSSL contexts") }
-        (self.digest, self.encryption, self.decryption) = (digest, encryption, decryption)
+        (self.encryption, self.decryption) = (encryption, decryption)
     }
 
     deinit {
-        EVP_MD_CTX_free(digest)
         EVP_CIPHER_CTX_free(encryption)
         EVP_CIPHER_CTX_free(decryption)
     }

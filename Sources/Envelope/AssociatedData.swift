@@ -12,10 +12,17 @@ public struct AssociatedData: Sendable {
     }
 
     /// 16 bytes.
-    public mutating func add<Kind>(_ id: ID<Kind>) {
-        addLength(16)
-        add(word: id.high)
-        add(word: id.low)
+    @inlinable
+    public mutating func add<Kind>(_ id: ID<Kind>) { add(id: id.high, id.low) }
+
+    @usableFromInline
+    mutating func add(id high: UInt64, _ low: UInt64) {
+        withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { field in
+            field.storeBytes(of: UInt32(16).bigEndian, as: UInt32.self)
+            field.storeBytes(of: high.bigEndian, toByteOffset: 4, as: UInt64.self)
+            field.storeBytes(of: low.bigEndian, toByteOffset: 12, as: UInt64.self)
+            bytes.append(contentsOf: field)
+        }
     }
 
     /// UTF-8.
@@ -27,7 +34,7 @@ public struct AssociatedData: Sendable {
     /// 8 bytes, big endian.
     public mutating func add(_ number: UInt64) {
         addLength(8)
-        add(word: number)
+        withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
     public mutating func add(bytes field: [UInt8]) {
@@ -45,9 +52,5 @@ public struct AssociatedData: Sendable {
 
     private mutating func addLength(_ count: Int) {
         withUnsafeBytes(of: UInt32(count).bigEndian) { bytes.append(contentsOf: $0) }
-    }
-
-    private mutating func add(word: UInt64) {
-        withUnsafeBytes(of: word.bigEndian) { bytes.append(contentsOf: $0) }
     }
 }

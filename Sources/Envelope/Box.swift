@@ -20,15 +20,27 @@ public struct BoxHeader: Equatable, Sendable {
     }
 
     public init(parsing box: [UInt8]) throws(EnvelopeError) {
+        self = try box.withUnsafeBufferPointer { (box) throws(EnvelopeError) in
+            try BoxHeader(parsing: UnsafeRawBufferPointer(box))
+        }
+    }
+
+    init(parsing box: UnsafeRawBufferPointer) throws(EnvelopeError) {
         guard box.count >= Self.count else { throw .malformed }
         guard box[0] == Self.formatVersion, let algorithm = Algorithm(rawValue: box[1]) else { throw .unknownFormat }
         self.init(algorithm, keyID: UInt16(box[2]) << 8 | UInt16(box[3]))
     }
 
     /// The header of a box that must be of this algorithm.
-    init(parsing box: [UInt8], expecting algorithm: Algorithm) throws(EnvelopeError) {
+    init(parsing box: UnsafeRawBufferPointer, expecting algorithm: Algorithm) throws(EnvelopeError) {
         try self.init(parsing: box)
         guard self.algorithm == algorithm else { throw .unknownFormat }
+    }
+
+    init(parsing box: [UInt8], expecting algorithm: Algorithm) throws(EnvelopeError) {
+        self = try box.withUnsafeBufferPointer { (box) throws(EnvelopeError) in
+            try BoxHeader(parsing: UnsafeRawBufferPointer(box), expecting: algorithm)
+        }
     }
 
     func write(to out: UnsafeMutablePointer<UInt8>) {

@@ -42,10 +42,12 @@ public struct EvolvingKey: ~Copyable, Sendable {
     /// The next key, over this one: SHA-256 of a label and it.
     public mutating func evolve() {
         key.withUnsafeMutableBytes { key in
-            let digest = Digest()
-            digest.update("toolshed/v1/audit.next-key")
-            digest.update(UnsafeRawBufferPointer(key))
-            digest.finish(into: key.baseAddress!)
+            Digest.with { digest in
+                digest.begin()
+                digest.update("toolshed/v1/audit.next-key")
+                digest.update(UnsafeRawBufferPointer(key))
+                digest.finish(into: key.baseAddress!)
+            }
         }
     }
 }

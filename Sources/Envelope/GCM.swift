@@ -11,8 +11,10 @@ enum GCM {
         _ plaintext: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, nonce: UnsafeRawPointer,
         header: UnsafeRawBufferPointer, data: [UInt8], into out: UnsafeMutableRawPointer
     ) {
-        let context = ThreadContexts.current.encryption
-        defer { forgetKey(context) }
+        let contexts = ThreadContexts.current
+        let context = contexts.encryption
+        contexts.willUse(context)
+        defer { contexts.forget() }
         let out = out.assumingMemoryBound(to: UInt8.self)
         var written: Int32 = 0
         let isDone =
@@ -31,8 +33,10 @@ enum GCM {
         _ sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, nonce: UnsafeRawPointer,
         header: UnsafeRawBufferPointer, data: [UInt8], into out: UnsafeMutableRawBufferPointer
     ) -> Bool {
-        let context = ThreadContexts.current.decryption
-        defer { forgetKey(context) }
+        let contexts = ThreadContexts.current
+        let context = contexts.decryption
+        contexts.willUse(context)
+        defer { contexts.forget() }
         let count = sealed.count - tagSize
         guard count >= 0, count == out.count, let source = sealed.baseAddress else { return false }
         let target = out.baseAddress?.assumingMemoryBound(to: UInt8.self)
@@ -54,16 +58,5 @@ enum GCM {
 
     private static func pointer(_ bytes: UnsafeRawBufferPointer) -> UnsafePointer<UInt8>? {
         bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-    }
-
-    /// The contexts live in ordinary memory for as long as their thread; an expanded key begins with the key itself.
-    private static func forgetKey(_ context: OpaquePointer) {
-        check(EVP_CipherInit_ex2(context, nil, zeroKey, zeroKey, -1, nil))
-    }
-
-    private static let zeroKey = [UInt8](repeating: 0, count: 32)
-
-    private static func check(_ result: Int32) {
-        guard result == 1 else { fatalError("AES-256-GCM failed") }
     }
 }

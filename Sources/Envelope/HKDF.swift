@@ -2,29 +2,37 @@ import COpenSSL
 import Secrets
 
 /// RFC 2104 with SHA-256. `message` feeds the message; `out` takes 32 bytes.
-func hmac(_ key: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer, message: (borrowing Digest) -> Void) {
+func hmac(_ key: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer, message: (Digest) -> Void) {
     withUnsafeTemporaryAllocation(byteCount: Digest.blockSize + Digest.size, alignment: 8) { scratch in
         defer { wipe(scratch) }
         let block = UnsafeMutableRawBufferPointer(rebasing: scratch[..<Digest.blockSize])
         let inner = UnsafeMutableRawBufferPointer(rebasing: scratch[Digest.blockSize...])
-        block.initializeMemory(as: UInt8.self, repeating: 0)
-        if key.count <= Digest.blockSize {
-            block.copyMemory(from: key)
-        } else {
-            let digest = Digest()
-            digest.update(key)
-            digest.finish(into: block.baseAddress!)
+        block.initializeMemory(as: UInt64.self, repeating: 0)
+        Digest.with { digest in
+            if key.count <= Digest.blockSize {
+                block.copyMemory(from: key)
+            } else {
+                digest.begin()
+                digest.update(key)
+                digest.finish(into: block.baseAddress!)
+            }
+            mask(block, 0x3636_3636_3636_3636)
+            digest.begin()
+            digest.update(UnsafeRawBufferPointer(block))
+            message(digest)
+            digest.finish(into: inner.baseAddress!)
+            mask(block, 0x3636_3636_3636_3636 ^ 0x5C5C_5C5C_5C5C_5C5C)
+            digest.begin()
+            digest.update(UnsafeRawBufferPointer(block))
+            digest.update(UnsafeRawBufferPointer(inner))
+            digest.finish(into: out)
         }
-        for index in block.indices { block[index] ^= 0x36 }
-        let first = Digest()
-        first.update(UnsafeRawBufferPointer(block))
-        message(first)
-        first.finish(into: inner.baseAddress!)
-        for index in block.indices { block[index] ^= 0x36 ^ 0x5C }
-        let second = Digest()
-        second.update(UnsafeRawBufferPointer(block))
-        second.update(UnsafeRawBufferPointer(inner))
-        second.finish(into: out)
+    }
+}
+
+private func mask(_ block: UnsafeMutableRawBufferPointer, _ pad: UInt64) {
+    for word in block.assumingMemoryBound(to: UInt64.self).indices {
+        block.assumingMemoryBound(to: UInt64.self)[word] ^= pad
     }
 }
 
@@ -32,7 +40,7 @@ func hmac(_ key: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer, mess
 enum HKDF {
     /// §2.2; `out` takes 32 bytes. The keying material is fed, so that it need not be one piece.
     static func extract(
-        salt: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer, keyingMaterial: (borrowing Digest) -> Void
+        salt: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer, keyingMaterial: (Digest) -> Void
     ) {
         hmac(salt, into: out, message: keyingMaterial)
     }
@@ -40,7 +48,7 @@ enum HKDF {
     /// §2.3; as many blocks as fill `out`.
     static func expand(
         _ pseudorandomKey: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer,
-        info: (borrowing Digest) -> Void
+        info: (Digest) -> Void
     ) {
         precondition(out.count <= 255 * Digest.size)
         withUnsafeTemporaryAllocation(byteCount: Digest.size, alignment: 8) { block in

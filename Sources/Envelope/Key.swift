@@ -14,7 +14,7 @@ public enum TagRole {}
 public struct Key<Role>: ~Copyable, Sendable {
     public static var size: Int { 32 }
 
-    private let bytes: SecretBytes
+    @usableFromInline let bytes: SecretBytes
 
     public init(random: Randomness) throws(EnvelopeError) {
         bytes = try takingSecureMemory { () throws(SecureHeapError) in try random.secret(Self.size) }
@@ -38,11 +38,15 @@ public struct Key<Role>: ~Copyable, Sendable {
         }
     }
 
+    @inlinable
     public borrowing func withUnsafeBytes<Result: ~Copyable, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try bytes.withUnsafeBytes(body)
     }
+
+    /// For a key that takes on another role.
+    consuming func takeBytes() -> SecretBytes { bytes }
 
     public init(copying bytes: [UInt8]) throws(EnvelopeError) {
         let copy: SecretBytes
@@ -76,7 +80,7 @@ public struct Key<Role>: ~Copyable, Sendable {
 
     borrowing func derive<Other>(_ role: Other.Type, info: AssociatedData) throws(EnvelopeError) -> Key<Other> {
         try withUnsafeBytes { (key) throws(EnvelopeError) in
-            try Key<Other> { out in HKDF.expand(key, into: out) { $0.update(info.bytes) } }
+            try Key<Other> { out in HKDF.expand(key, into: out) { $0.update(info) } }
         }
     }
 }
@@ -86,7 +90,7 @@ extension Key where Role == TagRole {
     public borrowing func tag(_ data: AssociatedData) -> [UInt8] {
         withUnsafeBytes { key in
             [UInt8](unsafeUninitializedCapacity: Digest.size) { out, count in
-                hmac(key, into: UnsafeMutableRawPointer(out.baseAddress!)) { $0.update(data.bytes) }
+                hmac(key, into: UnsafeMutableRawPointer(out.baseAddress!)) { $0.update(data) }
                 count = Digest.size
             }
         }

@@ -3,10 +3,12 @@ import Secrets
 
 /// FIPS 180-4.
 public func sha256(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
-    let digest = Digest()
-    digest.update(bytes)
-    return [UInt8](unsafeUninitializedCapacity: Digest.size) { out, count in
-        digest.finish(into: UnsafeMutableRawPointer(out.baseAddress!))
+    [UInt8](unsafeUninitializedCapacity: Digest.size) { out, count in
+        Digest.with { digest in
+            digest.begin()
+            digest.update(bytes)
+            digest.finish(into: UnsafeMutableRawPointer(out.baseAddress!))
+        }
         count = Digest.size
     }
 }
@@ -15,34 +17,45 @@ public func sha256(_ bytes: [UInt8]) -> [UInt8] {
     bytes.withUnsafeBytes { sha256($0) }
 }
 
-/// One SHA-256 on this thread's context; begun by making it, and finished before another is begun.
-struct Digest: ~Copyable {
+/// SHA-256 in memory that is overwritten afterwards: one message after the other, each from `begin` to `finish`.
+struct Digest {
     static let size = 32
     static let blockSize = 64
 
-    private let context = ThreadContexts.current.digest
+    private let context: UnsafeMutablePointer<SHA256_CTX>
 
-    borrowing func update(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count > 0 else { return }
-        check(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count))
+    /// The digest lasts as long as `body`.
+    static func with(_ body: (Digest) -> Void) {
+        withUnsafeTemporaryAllocation(of: SHA256_CTX.self, capacity: 1) { memory in
+            defer { wipe(UnsafeMutableRawBufferPointer(memory)) }
+            body(Digest(context: memory.baseAddress!))
+        }
     }
 
-    borrowing func update(_ bytes: [UInt8]) {
+    func begin() { check(SHA256_Init(context)) }
+
+    func update(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count > 0 else { return }
+        check(SHA256_Update(context, bytes.baseAddress, bytes.count))
+    }
+
+    func update(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { update($0) }
     }
 
-    borrowing func update(_ text: StaticString) {
+    func update(_ data: AssociatedData) { update(data.bytes) }
+
+    func update(_ text: StaticString) {
         update(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
-    borrowing func update(_ byte: UInt8) {
+    func update(_ byte: UInt8) {
         withUnsafeBytes(of: byte) { update($0) }
     }
 
-    /// Writes 32 bytes. Initialising at the end instead of the beginning leaves nothing of the message in the context.
-    borrowing func finish(into out: UnsafeMutableRawPointer) {
-        check(EVP_DigestFinal_ex(context, out.assumingMemoryBound(to: UInt8.self), nil))
-        check(EVP_DigestInit_ex2(context, Algorithms.sha256, nil))
+    /// Writes 32 bytes.
+    func finish(into out: UnsafeMutableRawPointer) {
+        check(SHA256_Final(out.assumingMemoryBound(to: UInt8.self), context))
     }
 
     private func check(_ result: Int32) {

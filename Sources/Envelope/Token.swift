@@ -63,15 +63,19 @@ public struct Token: ~Copyable, Sendable {
     /// The key that the slot's private half is wrapped under. HKDF-SHA-256: extract with the slot's salt, expand with
     /// kind, slot and vault.
     public borrowing func derivedKey(salt: [UInt8], vault: VaultID?) throws(EnvelopeError) -> Key<DerivedRole> {
+        try salt.span.withUnsafeBytes { (salt) throws(EnvelopeError) in try derivedKey(salt: salt, vault: vault) }
+    }
+
+    public borrowing func derivedKey(
+        salt: UnsafeRawBufferPointer, vault: VaultID?
+    ) throws(EnvelopeError) -> Key<DerivedRole> {
         var info = AssociatedData("toolshed/v1/derived")
         info.add(kind.rawValue)
         info.add(id)
         if let vault { info.add(vault) } else { info.add(bytes: []) }
         let pseudorandom = try withSecret { (secret) throws(EnvelopeError) in
             try Key<DerivedRole> { out in
-                salt.withUnsafeBytes { salt in
-                    HKDF.extract(salt: salt, into: out.baseAddress!) { $0.update(secret) }
-                }
+                HKDF.extract(salt: salt, into: out.baseAddress!) { $0.update(secret) }
             }
         }
         return try pseudorandom.derive(DerivedRole.self, info: info)

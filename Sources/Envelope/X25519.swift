@@ -24,7 +24,7 @@ public struct PrivateKey: ~Copyable, Sendable {
     }
 
     init<Other>(_ key: consuming Key<Other>) throws(EnvelopeError) {
-        scalar = try key.withUnsafeBytes { (bytes) throws(EnvelopeError) in try Key(copying: bytes) }
+        scalar = try Key(key.takeBytes())
     }
 
     init(copying bytes: UnsafeRawBufferPointer) throws(EnvelopeError) {

@@ -1,5 +1,6 @@
 import Broker
 import Encoding
+import Envelope
 import FastCGI
 import Logging
 import OAuth
@@ -44,9 +45,9 @@ public final class Gateway {
 
     public var handler: Handler<Resumption> {
         Handler(
-            respond: { [self] in respond($0) },
+            respond: { [self] exchange in forgettingKeysAfterwards { respond(exchange) } },
             resume: { [self] exchange, resumption in
-                run(exchange) { try resumption(broker) }
+                forgettingKeysAfterwards { run(exchange) { try resumption(broker) } }
             })
     }
 

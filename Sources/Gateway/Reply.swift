@@ -1,5 +1,6 @@
 import Encoding
 import FastCGI
+import OAuth
 import Secrets
 
 /// An answer before it is on the wire.
@@ -11,6 +12,19 @@ public struct Reply: Sendable {
     var isSecret = false
     /// `body` is the value of this field, and there is no body: what nginx takes and does not pass on.
     var field: StaticString?
+    /// Status and headers as they go out, where they are always the same.
+    var head: StaticString?
+
+    /// 200, and the headers of `json`.
+    private static let jsonHead: StaticString =
+        "Status: 200\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n\r\n"
+
+    /// An answer that is given often, with a secret in it.
+    static func secretJSON(_ write: (inout JSONWriter) -> Void) -> Reply {
+        var writer = JSONWriter(capacity: 1024)
+        write(&writer)
+        return Reply(status: 200, headers: [], body: writer.bytes, isSecret: true, head: jsonHead)
+    }
 
     static func json(_ status: Int = 200, secret: Bool = false, _ write: (inout JSONWriter) throws -> Void) rethrows
         -> Reply
@@ -36,6 +50,8 @@ public struct Reply: Sendable {
     consuming func send(on exchange: Exchange) {
         if let field {
             body.withUnsafeBytes { exchange.respond(status: status, headers: headers, field: field, secret: $0) }
+        } else if let head {
+            exchange.respond(head, body: body)
         } else {
             exchange.respond(status: status, headers: headers, body: body)
         }
@@ -67,6 +83,18 @@ extension JSONWriter {
     mutating func member(_ name: StaticString, _ values: [String]) {
         key(name)
         strings(values)
+    }
+
+    mutating func member(_ name: StaticString, _ scopes: ScopeSet) {
+        key(name)
+        beginArray()
+        var text = scopes.text
+        text.withUTF8 { text in
+            for name in text.split(separator: 0x20) {
+                string(utf8: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: name)))
+            }
+        }
+        endArray()
     }
 
     mutating func member(_ name: StaticString, _ at: Instant?) { member(name, at?.rfc3339) }

@@ -9,8 +9,6 @@ extension Gateway {
     /// `POST /api/tokens/vend`: the one path that is measured (docs/BENCHMARKS.md).
     func vend(_ exchange: Exchange) throws -> Step<Reply> {
         let now = Instant.now()
-        guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
-        guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
         let fromHeader = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
             try withBearer(header) { try vend(exchange, with: $0, at: now) }
         }
@@ -32,6 +30,8 @@ extension Gateway {
         // Who calls comes before what is asked: a stranger learns nothing about the form of a request.
         let request: VendRequest
         do {
+            guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
+            guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
             request = try exchange.withBody { try VendRequest(parsing: $0) }
         } catch {
             guard try broker.isKnown(token, at: now) else { throw Refusal.invalidToken }
@@ -41,14 +41,14 @@ extension Gateway {
     }
 
     private static let render: @Sendable (borrowing VendedToken) -> Reply = { token in
-        .json(secret: true) { writer in
+        .secretJSON { writer in
             writer.beginObject()
             writer.key("accessToken")
             writer.string(utf8: token.accessToken)
             writer.member("tokenType", token.tokenType)
             if let expiresIn = token.expiresIn { writer.member("expiresIn", expiresIn) }
             if let validUntil = token.validUntil { writer.member("validUntil", validUntil.rfc3339) }
-            writer.member("scopes", token.scopes.names)
+            writer.member("scopes", token.scopes)
             writer.member("provider", token.provider.json)
             writer.key("connection")
             writer.beginObject()

@@ -25,6 +25,10 @@ public struct ProviderID: Hashable, Sendable {
     }
 
     private init(parsing text: String, separator: Unicode.Scalar) throws(ProviderIDError) {
+        if Self.isName(text) {
+            try self.init(bridge: text)
+            return
+        }
         let parts = text.utf8.split(separator: UInt8(ascii: separator), omittingEmptySubsequences: false)
             .map { String(Substring($0)) }
         switch parts.count {

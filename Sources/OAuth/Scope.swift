@@ -1,7 +1,12 @@
 /// A set of RFC 6749 section 3.3 scope tokens: unique, sorted, so that equal sets are equal bytes.
+///
+/// It is kept as it is stored and sent, one text: a vend compares sets and passes them on, and seldom asks for names.
 public struct ScopeSet: Hashable, Sendable {
-    /// Sorted by Unicode scalar value, without duplicates.
-    public let names: [String]
+    /// Joined with single spaces (RFC 6749 section 3.3), sorted by Unicode scalar value, without duplicates.
+    public let text: String
+
+    /// In the order of `text`.
+    public var names: [String] { text.utf8.split(separator: 0x20).map { String(Substring($0)) } }
 
     /// At most this many names in one set; Google's largest merged grants stay far below.
     public static let maximumCount = 200
@@ -9,7 +14,12 @@ public struct ScopeSet: Hashable, Sendable {
     public static let empty = ScopeSet(sorted: [])
 
     private init(sorted names: [String]) {
-        self.names = names
+        text = names.count == 1 ? names[0] : names.joined(separator: " ")
+    }
+
+    /// A set's own `text`, read back from where it was kept.
+    public init(stored text: String) {
+        self.text = text
     }
 
     /// The scope tokens among `names`; what is not an RFC 6749 scope token is left out.
@@ -17,7 +27,7 @@ public struct ScopeSet: Hashable, Sendable {
         let tokens = names.filter { Scope.isToken($0) }
         // What was a set before it was written down is one already; vending reads nothing else.
         let isSorted = zip(tokens, tokens.dropFirst()).allSatisfy { $0 < $1 }
-        self.names = isSorted ? tokens : Set(tokens).sorted()
+        self.init(sorted: isSorted ? tokens : Set(tokens).sorted())
     }
 
     /// Reads one name per element, as in our JSON members; no name is split.
@@ -32,15 +42,39 @@ public struct ScopeSet: Hashable, Sendable {
         try self.init(tokens: text.split { $0 == " " || $0 == "," }.map(String.init))
     }
 
-    public var isEmpty: Bool { names.isEmpty }
-    public var count: Int { names.count }
+    public var isEmpty: Bool { text.isEmpty }
+    public var count: Int { isEmpty ? 0 : text.utf8.count { $0 == 0x20 } + 1 }
 
-    /// Joined with single spaces (RFC 6749 section 3.3).
-    public var text: String { names.joined(separator: " ") }
+    public func contains(_ name: String) -> Bool { Scope.isToken(name) && ScopeSet(stored: name).isSubset(of: self) }
 
-    public func contains(_ name: String) -> Bool { names.contains(name) }
+    public func isSubset(of other: ScopeSet) -> Bool {
+        if text == other.text { return true }
+        var (mine, theirs) = (text, other.text)
+        return mine.withUTF8 { mine in theirs.withUTF8 { Self.isSubset(mine, of: $0) } }
+    }
 
-    public func isSubset(of other: ScopeSet) -> Bool { names.allSatisfy { other.contains($0) } }
+    /// Both are sorted, so one walk along both finds out.
+    private static func isSubset(_ mine: UnsafeBufferPointer<UInt8>, of theirs: UnsafeBufferPointer<UInt8>) -> Bool {
+        var (start, other) = (0, 0)
+        while start < mine.count {
+            let end = endOfName(mine, from: start)
+            while true {
+                guard other < theirs.count else { return false }
+                let otherEnd = endOfName(theirs, from: other)
+                let isFound = mine[start..<end].elementsEqual(theirs[other..<otherEnd])
+                other = otherEnd + 1
+                if isFound { break }
+            }
+            start = end + 1
+        }
+        return true
+    }
+
+    private static func endOfName(_ text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
+        var end = start
+        while end < text.count, text[end] != 0x20 { end += 1 }
+        return end
+    }
 
     public func union(_ other: ScopeSet) -> ScopeSet {
         ScopeSet(sorted: Set(names).union(other.names).sorted())

@@ -1,7 +1,7 @@
 /// Secret bytes with one owner: on the secure heap, wiped when released, unprintable (a type that is not `Copyable`
 /// converts to no existential, so interpolating it does not compile), comparable only in constant time.
 public struct SecretBytes: ~Copyable, @unchecked Sendable {
-    private let base: UnsafeMutableRawPointer
+    @usableFromInline let base: UnsafeMutableRawPointer
     public let count: Int
 
     /// `filling` must write all `count` bytes.
@@ -22,6 +22,7 @@ public struct SecretBytes: ~Copyable, @unchecked Sendable {
     }
 
     /// The pointer must not outlive `body`, and what it points to must not be copied to ordinary memory without need.
+    @inlinable
     public borrowing func withUnsafeBytes<Result: ~Copyable, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {

@@ -1,7 +1,7 @@
 /// A secret text with several owners, such as a provider's token on its way out: on the secure heap, wiped with its last
 /// owner, printed as a placeholder, and not `Equatable`.
 public final class SecretText: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    private let bytes: SecretBytes
+    @usableFromInline let bytes: SecretBytes
 
     /// UTF-8.
     public init(copying bytes: UnsafeRawBufferPointer) throws(SecureHeapError) {
@@ -20,6 +20,7 @@ public final class SecretText: Sendable, CustomStringConvertible, CustomDebugStr
     /// Bytes of UTF-8.
     public var count: Int { bytes.count }
 
+    @inlinable
     public func withUnsafeBytes<R: ~Copyable, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> R
     ) throws(Failure) -> R {

@@ -45,14 +45,16 @@ public enum SecureHeap {
     public static var bytesInUse: Int { CRYPTO_secure_used() }
 
     static func allocate(_ count: Int) throws(SecureHeapError) -> UnsafeMutableRawPointer {
+        if let spare = SpareBlocks.current.take(count) { return spare }
         // Without an arena OpenSSL would fall back to malloc in silence.
         guard isStarted else { throw .notStarted }
-        guard let base = CRYPTO_secure_malloc(max(count, 1), nil, 0) else { throw .exhausted }
+        guard let base = CRYPTO_secure_malloc(SpareBlocks.rounded(count), nil, 0) else { throw .exhausted }
         return base
     }
 
     static func wipeAndFree(_ base: UnsafeMutableRawPointer, count: Int) {
-        CRYPTO_secure_clear_free(base, max(count, 1), nil, 0)
+        OPENSSL_cleanse(base, max(count, 1))
+        if !SpareBlocks.current.keep(base, count) { CRYPTO_secure_free(base, nil, 0) }
     }
 }
 

@@ -55,29 +55,24 @@ public enum OpenCaller: Sendable {
     }
 }
 
-extension Rows {
+extension Store {
     /// Opens the slot of a row that `VendStatement` found. nil: expired, of another kind, or the secret is wrong.
     public func open(_ row: VendRow, with token: borrowing Token, at now: Instant) throws -> OpenCaller? {
-        guard HolderKind(token.kind)?.rawValue == row.kind, row.endsAt.map({ $0 > now.milliseconds }) ?? true else {
+        guard row.isOfKind, row.endsAt.map({ $0 > now.milliseconds }) ?? true, let kind = HolderKind(token.kind) else {
             return nil
         }
-        if token.kind == .plugin {
-            guard let id = PluginID(bytes: row.holderID) else { throw VaultError.damaged("plugin") }
-            return try openPlugin(
-                token, id: id, name: row.name, owner: row.person, salt: row.salt, privateKey: row.wrapped
-            ).map(OpenCaller.plugin)
-        }
-        guard row.isWrapped, token.kind != .access else {
-            return try openSlot(token, at: now).map(OpenCaller.holder) ?? lockedCaller(token, at: now)
-        }
-        guard let vault = VaultID(bytes: row.holderID), let madeFor = VaultID(bytes: row.madeFor),
-            let person = row.person, let kind = HolderKind(token.kind)
-        else {
-            throw VaultError.damaged("slot")
-        }
+        guard let holder = row.holder else { throw VaultError.damaged("slot") }
         do {
-            let derived = try token.derivedKey(salt: row.salt, vault: madeFor)
-            let inner = try outerOpen(row.wrapped, "slot", token.id.bytes, "vault_key")
+            if kind == .plugin {
+                return .plugin(try openPlugin(row, PluginID(high: holder.high, low: holder.low), with: token))
+            }
+            guard row.isWrapped, token.kind != .access else { return try openSealed(token, at: now) }
+            guard let person = row.person, let madeFor = row.madeFor else { throw VaultError.damaged("slot") }
+            let vault = VaultID(high: holder.high, low: holder.low)
+            let derived = try row.boxes.withFirst { try token.derivedKey(salt: $0, vault: madeFor) }
+            let inner = try row.boxes.withSecond {
+                try keys.outer.open($0, table: "slot", row: token.id, column: "vault_key")
+            }
             let key = try AEAD.unwrap(
                 inner, as: VaultRole.self, under: derived,
                 Purpose.slotVaultKey(token.id, vault: vault, version: row.keyVersion))
@@ -87,17 +82,23 @@ extension Rows {
                     vault: OpenVault(id: vault, person: person, version: row.keyVersion, key: key),
                     signedInAt: Instant(milliseconds: 0), lastUsedAt: now, derived: derived))
         } catch EnvelopeError.doesNotOpen {
-            return try lockedCaller(token, at: now)
+            return kind == .plugin ? nil : try read { try $0.lockedSlot(token, at: now).map(OpenCaller.locked) }
         }
     }
 
-    /// The same for what is not on the vend path: a holder of a vault, open or locked.
-    public func openCaller(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
-        try openSlot(token, at: now).map(OpenCaller.holder) ?? lockedCaller(token, at: now)
+    private func openPlugin(_ row: VendRow, _ id: PluginID, with token: borrowing Token) throws -> OpenPlugin {
+        let derived = try row.boxes.withFirst { try token.derivedKey(salt: $0, vault: nil) }
+        let wrapped = try row.boxes.withSecond {
+            try keys.outer.open($0, table: "slot", row: token.id, column: "private_key")
+        }
+        let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: .plugin))
+        return try OpenPlugin(
+            id: id, slot: token.id, name: row.name, owner: row.person, derived: derived, pair: pair)
     }
 
-    private func lockedCaller(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
-        try lockedSlot(token, at: now).map(OpenCaller.locked)
+    /// The vault's key was given to this holder while it was away, or to others only.
+    private func openSealed(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
+        try read { try $0.openCaller(token, at: now) }
     }
 
     /// The connection key of a candidate, by whichever way this caller holds it, and whether it was still sealed.
@@ -105,28 +106,51 @@ extension Rows {
         of candidate: VendCandidate, for caller: OpenCaller
     ) throws -> (key: ConnectionKey, wasSealed: Bool) {
         switch (caller, candidate.keyForm) {
-        case (.plugin(let plugin), .wrapped):
-            let inner = try outerOpen(candidate.key, "approval", candidate.keyRow, "connection_key")
+        case (.plugin(let plugin), .some(let form)):
+            let inner = try candidate.boxes.withSecond {
+                try keys.outer.open($0, table: "approval", row: candidate.keyRow, column: "connection_key")
+            }
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
-            return (
-                ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose)), false
-            )
-        case (.plugin(let plugin), .sealed):
-            let inner = try outerOpen(candidate.key, "approval", candidate.keyRow, "connection_key")
-            let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
+            guard form == .sealed else {
+                return (
+                    ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose)), false
+                )
+            }
             let key = try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose)
             return (ConnectionKey(key), true)
         case (.holder(let slot), .wrapped):
-            let inner = try outerOpen(candidate.key, "connection", candidate.keyRow, "vault_key")
+            let inner = try candidate.boxes.withSecond {
+                try keys.outer.open($0, table: "connection", row: candidate.keyRow, column: "vault_key")
+            }
             let purpose = Purpose.connectionKey(candidate.id, vault: candidate.vault, version: candidate.keyVersion)
             return (
                 ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: slot.vault.key, purpose)), false
             )
         case (.holder(let slot), .sealed):
-            guard let connection = try connection(candidate.id) else { throw VaultError.conflict }
-            return (ConnectionKey(try openKey(of: connection, with: slot.vault)), true)
+            let key = try read { rows in
+                guard let connection = try rows.connection(candidate.id) else { throw VaultError.conflict }
+                return ConnectionKey(try rows.openKey(of: connection, with: slot.vault))
+            }
+            return (key, true)
         case (_, nil), (.locked, _): throw VaultError.conflict
         }
+    }
+
+    /// The opened credential; `CredentialView` reads it in place.
+    public func openCredential(
+        of candidate: VendCandidate, provider: ProviderID, with key: ConnectionKey
+    ) throws -> SecretBytes {
+        let purpose = Purpose.credential(
+            candidate.id, vault: candidate.vault, person: candidate.person, provider: provider.json,
+            generation: candidate.generation)
+        return try candidate.boxes.withFirst { try AEAD.open($0, under: key.key, purpose) }
+    }
+}
+
+extension Rows {
+    /// Off the vend path: a holder of a vault, open or locked.
+    public func openCaller(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
+        try openSlot(token, at: now).map(OpenCaller.holder) ?? lockedSlot(token, at: now).map(OpenCaller.locked)
     }
 
     /// First use by this holder: the sealed form gives way to the wrap. No row changed means somebody was faster.
@@ -140,25 +164,15 @@ extension Rows {
         case .plugin(let plugin):
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
             let wrapped = try outerSeal(
-                AEAD.wrap(key.key, under: plugin.holder, purpose, random), "approval", candidate.keyRow,
+                AEAD.wrap(key.key, under: plugin.holder, purpose, random), "approval", candidate.keyRow.bytes,
                 "connection_key")
             _ = try changed(
                 """
                 UPDATE approval SET connection_key = ?, connection_key_form = 'wrapped'
                 WHERE id = ? AND connection_key = ?
-                """, [wrapped.blob, candidate.keyRow.blob, candidate.key.blob])
+                """, [wrapped.blob, candidate.keyRow.blob, candidate.boxes.second.blob])
         case .locked: break
         }
-    }
-
-    /// The opened credential; `CredentialView` reads it in place.
-    public func openCredential(
-        of candidate: VendCandidate, provider: ProviderID, with key: ConnectionKey
-    ) throws -> SecretBytes {
-        let purpose = Purpose.credential(
-            candidate.id, vault: candidate.vault, person: candidate.person, provider: provider.json,
-            generation: candidate.generation)
-        return try AEAD.open(candidate.credential, under: key.key, purpose)
     }
 }
 

@@ -1,6 +1,7 @@
 """What workers answer, through nginx: one problem document per mistake, and the same headers on everything."""
 
 import pytest
+import requests
 
 from harness.answers import assert_headers, assert_problem
 
@@ -55,6 +56,15 @@ def test_only_json_is_read(instance, plugin, content_type):
     reply = plugin.http.post(instance.origin + "/api/tokens/vend", data=b"{}", headers={"Content-Type": content_type},
                              timeout=10)
     assert_problem(reply, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("key", [None, "tsp_" + "A" * 70])
+def test_who_calls_comes_before_what_is_sent(instance, key):
+    for kind, body in (("text/plain", b"{}"), ("application/json", b"{"), ("", b"x")):
+        headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {key}"} if key else {})
+        reply = requests.post(instance.origin + "/api/tokens/vend", data=body, headers=headers, verify=instance.ca,
+                              timeout=10)
+        assert_problem(reply, 401, "invalid-token")
 
 
 @pytest.mark.parametrize("authorization", [

@@ -15,6 +15,8 @@ import Testing
             try SecureHeap.start(bytes: 1 << 16)
             let hunt = try Hunt()
             try hunt.run()
+            // As a worker does it: the contexts forget at the end of the request.
+            try forgettingKeysAfterwards { try hunt.run() }
             let found = hunt.search()
             for (name, places) in found { print("FOUND", name, places) }
             #expect(found.isEmpty)

@@ -82,7 +82,10 @@ import Testing
             let publicKey = try pair.publicKey
 
             var held: [SecretText] = []
-            while let more = try? SecretText(String(repeating: "x", count: 32)) { held.append(more) }
+            // Largest first: what is at hand of a size is used up as well.
+            for count in [512, 256, 128, 64, 32] {
+                while let more = try? SecretText(String(repeating: "x", count: count)) { held.append(more) }
+            }
             #expect(!held.isEmpty)
             #expect(errorOf { () throws(SecureHeapError) in try SecretText("x") } == .exhausted)
             #expect(errorOf { () throws(EnvelopeError) in try Key<VaultRole>(random: .system) } == .exhausted)

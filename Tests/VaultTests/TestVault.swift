@@ -70,17 +70,15 @@ final class TestVault {
         let token = try token(secret)
         let statement = try VendStatement(store: store)
         let row = try statement.find(
-            slot: token.id, isPlugin: token.kind == .plugin, provider: provider, person: person)
+            slot: token.id, kind: token.kind, provider: provider, person: person)
         let found = try #require(row)
-        return try store.read { rows in
-            let caller = try #require(try rows.open(found, with: token, at: now))
-            return try found.candidates.filter(\.hasKey).map { candidate in
-                let (key, _) = try rows.openKey(of: candidate, for: caller)
-                let opened = try rows.openCredential(
-                    of: candidate, provider: try ProviderID(parsing: provider), with: key)
-                return try opened.withUnsafeBytes {
-                    String(decoding: try CredentialView($0).accessToken, as: UTF8.self)
-                }
+        let caller = try #require(try store.open(found, with: token, at: now))
+        return try found.candidates.filter(\.hasKey).map { candidate in
+            let (key, _) = try store.openKey(of: candidate, for: caller)
+            let opened = try store.openCredential(
+                of: candidate, provider: try ProviderID(parsing: provider), with: key)
+            return try opened.withUnsafeBytes {
+                String(decoding: try CredentialView($0).accessToken, as: UTF8.self)
             }
         }
     }
