@@ -40,8 +40,9 @@ extension Broker {
             }
             let text = Base64URL.encode(state)
             let url = try provider.signInURL(
-                state: text, nonce: Self.derived("nonce", from: cookie),
-                codeChallenge: PKCE.challenge(verifier: Self.derived("verifier", from: cookie), sha256: { sha256($0) }),
+                state: text, nonce: Self.derived("toolshed/v1/sign-in.nonce", from: cookie),
+                codeChallenge: PKCE.challenge(
+                    verifier: Self.derived("toolshed/v1/sign-in.verifier", from: cookie), sha256: { sha256($0) }),
                 redirectURI: redirectURI)
             let name = Self.transactionCookie(state: text)
             return .done(Departure(location: url, cookie: (name, Base64URL.encode(cookie))))
@@ -49,8 +50,8 @@ extension Broker {
     }
 
     /// Of 256 random bits that only the browser has; neither tells the other, nor the cookie.
-    private static func derived(_ what: String, from cookie: [UInt8]) -> String {
-        Base64URL.encode(sha256(Array("toolshed/v1/sign-in.\(what)".utf8) + cookie))
+    private static func derived(_ label: String, from cookie: [UInt8]) -> String {
+        Base64URL.encode(sha256(Array(label.utf8) + cookie))
     }
 
     /// `GET /api/sign-in/{provider}/callback`. The state is used up before anything is sent.
@@ -78,7 +79,7 @@ extension Broker {
             return try resolved(provider, at: now).then(self) { broker, provider in
                 try response.checkIssuer(expected: provider.issuer, required: provider.authorize.requiresIssuer)
                 guard case .code(let code) = response.outcome else { throw SignInFailure.denied }
-                let verifier = try SecretText(Self.derived("verifier", from: cookie))
+                let verifier = try SecretText(Self.derived("toolshed/v1/sign-in.verifier", from: cookie))
                 let call = try provider.codeExchange(code: code, verifier: verifier, redirectURI: flow.redirectURI)
                 return .send(call) { broker, result in
                     guard case .success(let reply) = result else { throw Refusal.providerUnavailable(retryAfter: 10) }
@@ -87,7 +88,8 @@ extension Broker {
                     }
                     return .send(try provider.keySetCall()) { broker, result in
                         let identified = try broker.identify(
-                            token, keys: result, provider, nonce: Self.derived("nonce", from: cookie))
+                            token, keys: result, provider,
+                            nonce: Self.derived("toolshed/v1/sign-in.nonce", from: cookie))
                         let signedIn = try broker.signIn(
                             as: identified.identity, name: identified.name, newPeople: rules.newPeople, from: browser,
                             at: .now())

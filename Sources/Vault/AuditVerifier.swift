@@ -110,6 +110,7 @@ public struct AuditVerifier: Sendable {
         } else {
             // What this one makes is not looked at.
             report.isAuthenticated = false
+            if !content.isKeySealed { fault(.changed, 0) }
             key = try EvolvingKey(random: .system)
         }
         var chain = AuditChain(key)
@@ -172,6 +173,9 @@ private struct AuditContent {
     let isBeingWritten: Bool
     private(set) var key: FirstKey?
     private(set) var previous: AuditCheckpoint?
+
+    /// Not to be read without the operator's key; every other first line has a key that anybody can read.
+    var isKeySealed: Bool { if case .sealed = key { true } else { false } }
 
     init(folder: String, name: String) throws {
         self.name = name

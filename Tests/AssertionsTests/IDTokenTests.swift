@@ -31,12 +31,16 @@ import Testing
     @Test("The signature of RFC 8037 A.4 is good")
     func edwards() throws {
         let spki = try #require(SPKI.ed25519(bytes("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")))
-        let key = try #require(VerifyingKey(spki: spki, algorithm: .eddsa))
+        guard let key = VerifyingKey(spki: spki, algorithm: .eddsa) else {
+            Issue.record("the key of RFC 8037 A.2 was refused")
+            return
+        }
         let message = Array("eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc".utf8)
         var signature = bytes("hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg")
-        #expect(key.isSignature(signature, of: message))
+        let good = key.isSignature(signature, of: message)
         signature[0] ^= 1
-        #expect(!key.isSignature(signature, of: message))
+        let changed = key.isSignature(signature, of: message)
+        #expect(good && !changed)
     }
 
     @Test("Every character of the signature matters, and every cut")
@@ -82,7 +86,8 @@ import Testing
         for broken in ["", "null", "[]", "{}", #"{"keys": 7}"#] { #expect(KeySet(parsing: Array(broken.utf8)) == nil) }
         // A number that is too small for a modulus makes a key, and the key is refused when it is read.
         let small = try #require(KeySet(parsing: Array(#"{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}"#.utf8)))
-        #expect(VerifyingKey(spki: small.entries[0].spki, algorithm: .rs256) == nil)
+        let read = VerifyingKey(spki: small.entries[0].spki, algorithm: .rs256) != nil
+        #expect(!read)
     }
 
     private func bytes(_ text: String) -> [UInt8] { Base64URL.decode(text) ?? [] }

@@ -17,7 +17,14 @@ import Testing
         errorOf { () throws(TokenError) in try Token(parsing: text) }
     }
 
-    @Test("The text is prefix, 64 characters and checksum, and is read back", arguments: TokenKind.allCases)
+    @Test("What a passkey derives is never a text")
+    func passkey() throws {
+        #expect(try error(text(.passkey)) == .unknownPrefix)
+    }
+
+    @Test(
+        "The text is prefix, 64 characters and checksum, and is read back",
+        arguments: TokenKind.allCases.filter { $0 != .passkey })
     func roundTrip(kind: TokenKind) throws {
         let token = try Token(issuing: kind, id: id, .system)
         let text = try token.text().withString { $0 }

@@ -71,7 +71,11 @@ struct MergeTests {
                 "{\"id\":\"\(Base64URL.encode(Randomness.system.bytes(16)))\",\"at\":\(at),"
                 + "\"event\":\"\(event.rawValue)\",\"person\":\"\(two.person.text)\",\"connection\":\"\(used.text)\"}"
             let line = try #require(AuditLine(parsing: Array(record.utf8)))
-            try two.store.write { try $0.fold([line], of: "a.jsonl", upTo: 1) }
+            var uses = RecentUses()
+            uses.take([line])
+            try two.store.write { rows in
+                for (used, use) in uses.due(at: nil) { try rows.moveLastUse(of: used, to: use) }
+            }
         }
         try fold(.refreshed, at: two.now.milliseconds + 5)
         // From before, only read late.
