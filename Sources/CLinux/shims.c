@@ -124,6 +124,11 @@ void clinux_wipe(void *bytes, size_t count) {
     explicit_bzero(bytes, count);
 }
 
+__attribute__((noinline)) void clinux_wipe_stack(void) {
+    char below[256 * 1024];
+    explicit_bzero(below, sizeof below);
+}
+
 char **clinux_environment(void) {
     return environ;
 }

@@ -158,7 +158,11 @@ extension Pool {
         defer { thread.leave() }
         var event = epoll_event()
         while true {
-            if shift.dismiss(), !shift.rest(until: finish, counters) { return }
+            if shift.dismiss() {
+                // Whoever works writes over its own traces; who rests would keep those of its last request.
+                clinux_wipe_stack()
+                guard shift.rest(until: finish, counters) else { return }
+            }
             guard epoll_wait(epoll, &event, 1, -1) == 1 else { continue }
             switch event.data.fd {
             case finish: return

@@ -48,6 +48,9 @@ void clinux_set_thread_slot(void *value);
 // explicit_bzero is not in the module map: a memset that no optimizer removes.
 void clinux_wipe(void *bytes, size_t count);
 
+// Overwrites what earlier calls left below this one on the thread's stack: registers of ciphers, copies of small values.
+void clinux_wipe_stack(void);
+
 // `extern char **environ` is a mutable global, which Swift 6 refuses to touch.
 char **clinux_environment(void);
 
