@@ -61,13 +61,16 @@ def test_a_link_for_alice_says_nothing_to_bob_and_takes_nothing_from_him(alice, 
     ({"request": "r_" + "A" * 22}, 404, "not-found"),
 ])
 def test_an_edited_link_is_refused_when_it_is_read_and_when_it_is_posted(alice, key, rows, change, status, error_code):
-    """C-CON-2, C-CON-5: owner, bridge, scope and request must be those of the request."""
+    """C-CON-2, C-CON-5: owner, bridge, scope and request must be those of the request. Scopes that are posted are what
+    was left ticked of those that were shown, so others were not shown."""
     link = key.link("github", ["repo"])["authorizationUrl"]
     edited = link_members(link) | change
     with rows.unchanged(*SENSITIVE):
         assert_problem(alice.asked(edited), status, error_code)
         shown = alice.asked(link).json()
         body = page_members(shown, edited) | {"scopes": edited["scope"].split()}
+        if "scope" in change:
+            status, error_code = 409, "changed"
         assert_problem(alice.post("/api/connect", body), status, error_code)
 
 

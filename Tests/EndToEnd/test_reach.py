@@ -269,7 +269,7 @@ def test_a_key_that_was_removed_is_over_at_once(person):
     assert person.delete(f"/api/keys/{key.id}").status_code == 204
     assert_problem(key.vend("github", ["repo"]), 401, "invalid-token")
     cookie = {"Cookie": f"__Host-toolshed={person.http.cookies['__Host-toolshed']}"} | SAME_ORIGIN
-    assert person.post("/api/sign-out", {}).status_code == 204
+    assert person.sign_out().status_code == 204
     assert_problem(person.instance.get("/api/me", headers=cookie), 401, "invalid-token")
 
 

@@ -1,5 +1,7 @@
 """Headless Chromium that trusts one instance's authority and resolves nothing but localhost."""
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
@@ -18,6 +20,14 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-f
              "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1"]
 
 
+@functools.cache
+def driver():
+    """One for all browsers: playwright refuses a second one beside it."""
+    started = sync_playwright().start()
+    atexit.register(started.stop)
+    return started
+
+
 class Chromium:
     """A browser process with a home of its own. `context()` is a profile: its own cookies, its own person."""
 
@@ -28,8 +38,7 @@ class Chromium:
         database.mkdir(parents=True)
         for arguments in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "test", "-i", instance.ca]):
             subprocess.run(["certutil", "-d", f"sql:{database}", *arguments], check=True, capture_output=True)
-        self._playwright = sync_playwright().start()
-        self.browser: Browser = self._playwright.chromium.launch(
+        self.browser: Browser = driver().chromium.launch(
             executable_path=CHROMIUM, chromium_sandbox=False, args=ARGUMENTS, env=os.environ | {"HOME": str(self.home)})
 
     def context(self, **more):
@@ -39,7 +48,6 @@ class Chromium:
 
     def end(self) -> None:
         self.browser.close()
-        self._playwright.stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
 
