@@ -1,8 +1,8 @@
 // A secret that is shown once: a recovery code, or a new API key.
-import { call, say, stamp, trouble } from "/page.js";
+import { call, clean, say, stamp, trouble } from "/page.js";
 
 /** Draws the secret in groups of four; its text stays the secret itself, so that copying and reading agree. */
-export function spell(place, secret) {
+function spell(place, secret) {
     place.replaceChildren(...secret.match(/.{1,4}/gu).map(group => {
         const part = document.createElement("span");
         part.textContent = group;
@@ -10,13 +10,28 @@ export function spell(place, secret) {
     }));
 }
 
-export async function copy(secret) {
+async function copy(secret) {
     try {
         await navigator.clipboard.writeText(secret);
         say("Copied. Other programs can read it until you copy something else.");
     } catch {
         say("This browser did not allow copying. Select the code and copy it yourself.", { tone: "bad" });
     }
+}
+
+/** Shows a new key once, in `place`; `gone` is said when the person has stored it. */
+export function revealKey(place, name, key, gone) {
+    const shown = stamp("key-shown", { name: clean(name) });
+    spell(shown.querySelector("[data-f=key]"), key);
+    shown.querySelector("[data-do=copy]").addEventListener("click", () => copy(key));
+    shown.querySelector("[data-do=stored]").addEventListener("click", () => {
+        place.replaceChildren();
+        place.hidden = true;
+        say(gone, { focus: true });
+    });
+    place.replaceChildren(shown);
+    place.hidden = false;
+    shown.querySelector("h3").focus();
 }
 
 /**

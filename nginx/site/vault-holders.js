@@ -1,7 +1,7 @@
 // Who can use what is in the vault: API keys, and the places that are signed in.
 import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
-import { copy, spell } from "/secret.js";
+import { revealKey } from "/secret.js";
 import { offerLost, takeAway } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
@@ -57,26 +57,11 @@ export function takeNewKeys() {
             const name = form.elements.name.value.trim();
             const { key } = await call("POST", "/api/keys", { name });
             form.reset();
-            reveal(name, key);
+            revealKey(byId("new-key"), name, key, `The key “${clean(name)}” is no longer shown.`);
             await showKeys();
         } catch (problem) {
             trouble(problem);
         }
         button.disabled = false;
     });
-}
-
-function reveal(name, key) {
-    const place = byId("new-key");
-    const shown = stamp("key-shown", { name: clean(name) });
-    spell(shown.querySelector("[data-f=key]"), key);
-    shown.querySelector("[data-do=copy]").addEventListener("click", () => copy(key));
-    shown.querySelector("[data-do=stored]").addEventListener("click", () => {
-        place.replaceChildren();
-        place.hidden = true;
-        say(`The key “${clean(name)}” is no longer shown.`, { focus: true });
-    });
-    place.replaceChildren(shown);
-    place.hidden = false;
-    shown.querySelector("h3").focus();
 }

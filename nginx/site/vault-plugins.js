@@ -3,7 +3,7 @@
 import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
 import { fromLimits, toLimits } from "/plugin-limits.js";
 import { ask } from "/question.js";
-import { copy, spell } from "/secret.js";
+import { revealKey } from "/secret.js";
 import { showConnections } from "/vault-connections.js";
 import { offerLost } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
@@ -186,16 +186,5 @@ export function takeNewPlugins() {
 }
 
 function reveal(name, key) {
-    const place = byId("new-plugin");
-    const shown = stamp("key-shown", { name: clean(name) });
-    spell(shown.querySelector("[data-f=key]"), key);
-    shown.querySelector("[data-do=copy]").addEventListener("click", () => copy(key));
-    shown.querySelector("[data-do=stored]").addEventListener("click", () => {
-        place.replaceChildren();
-        place.hidden = true;
-        say(`The key of ${clean(name)} is no longer shown.`, { focus: true });
-    });
-    place.replaceChildren(shown);
-    place.hidden = false;
-    shown.querySelector("h3").focus();
+    revealKey(byId("new-plugin"), name, key, `The key of ${clean(name)} is no longer shown.`);
 }
