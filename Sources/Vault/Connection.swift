@@ -4,7 +4,7 @@ import GRDB
 import OAuth
 import Secrets
 
-public enum ConnectionStatus: String, Sendable {
+public enum ConnectionStatus: String, CaseIterable, Sendable {
     case active
     /// Stored, but not the account that was expected: waits for the person's Keep.
     case unused

@@ -3,7 +3,6 @@
 import base64
 import secrets
 import shutil
-import subprocess
 import threading
 
 import pytest
@@ -51,10 +50,9 @@ def test_a_copy_made_while_others_write_is_whole_and_starts(own, tmp_path):
     writer = threading.Thread(target=write)
     writer.start()
     state = own.dir / "state"
-    assert 'sqlite3 -readonly /var/lib/toolshed/toolshed.sqlite "VACUUM INTO ' in GUIDE
-    for number in range(20):
-        subprocess.run(["sqlite3", "-readonly", state / "toolshed.sqlite", f"VACUUM INTO '{tmp_path}/{number}'"], check=True)
-    shutil.copytree(state / "audit", tmp_path / "audit")
+    assert "toolshedctl backup /var/backups" in GUIDE and "toolshedctl restore /var/backups" in GUIDE
+    for number in range(10):
+        own.toolshedd("backup", str(tmp_path / str(number)))
     end.set()
     writer.join()
     assert made and not failures
@@ -63,8 +61,7 @@ def test_a_copy_made_while_others_write_is_whole_and_starts(own, tmp_path):
     own.stop()
     shutil.rmtree(state)
     state.mkdir(mode=0o700)
-    shutil.copy(tmp_path / "19", state / "toolshed.sqlite")
-    shutil.copytree(tmp_path / "audit", state / "audit")
+    own.toolshedd("restore", str(tmp_path / "9"))
     own.start()
     assert caller.vend("github").status_code == 200 and person.connections()[0]["account"]
 

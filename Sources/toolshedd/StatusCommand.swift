@@ -1,0 +1,97 @@
+import ArgumentParser
+import Encoding
+import Foundation
+import Keeper
+import Secrets
+import Settings
+import Vault
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Say whether the service runs, and how much is in its database.",
+        discussion: "Exits 0 when it runs, 3 when it does not. Nothing is changed, and no secret is needed.")
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        hardenProcess()
+        try SecureHeap.start(bytes: 256 * 1024)
+        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let isRunning = Self.isRunning(settings)
+        let summary = try StoreSummary(path: settings.databasePath)
+        print(json ? Self.json(settings, isRunning, summary) : Self.lines(settings, isRunning, summary))
+        if !isRunning { throw ExitCode(3) }
+    }
+
+    /// The keeper holds this lock from before the first request until after the last.
+    private static func isRunning(_ settings: Settings) -> Bool {
+        let path = settings.databasePath + ".keeper"
+        guard FileManager.default.fileExists(atPath: path) else { return false }
+        do {
+            _ = try KeeperLock(path: path, patienceMilliseconds: 0)
+            return false
+        } catch {
+            return true
+        }
+    }
+
+    private static func lines(_ settings: Settings, _ isRunning: Bool, _ summary: StoreSummary?) -> String {
+        let service = "service: \(isRunning ? "running" : "stopped")"
+        guard let summary else {
+            return "\(service)\ndatabase: none at \(settings.databasePath); the first start makes it"
+        }
+        var database = "database: \(settings.databasePath), \(summary.bytes) bytes"
+        database += " and \(summary.walBytes) in its log, schema \(summary.schema.found)"
+        if summary.schema.found < summary.schema.known {
+            database += " (the next start brings it to \(summary.schema.known))"
+        }
+        let statuses = summary.connections.map { "\($0.count) \($0.status.rawValue)" }.joined(separator: ", ")
+        return """
+            \(service)
+            \(database)
+            people: \(summary.people), vaults: \(summary.vaults), plugins: \(summary.plugins)
+            connections: \(statuses)
+            """
+    }
+
+    private static func json(_ settings: Settings, _ isRunning: Bool, _ summary: StoreSummary?) -> String {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("running")
+        writer.bool(isRunning)
+        writer.key("database")
+        writer.string(settings.databasePath)
+        if let summary {
+            let numbers: [(StaticString, Int64)] = [
+                ("bytes", summary.bytes), ("walBytes", summary.walBytes), ("schema", Int64(summary.schema.found)),
+                ("schemaKnown", Int64(summary.schema.known)), ("people", Int64(summary.people)),
+                ("vaults", Int64(summary.vaults)), ("plugins", Int64(summary.plugins)),
+            ]
+            for (name, number) in numbers {
+                writer.key(name)
+                writer.integer(number)
+            }
+            writer.key("connections")
+            writer.beginObject()
+            for (status, count) in summary.connections {
+                writer.key(status.key)
+                writer.integer(Int64(count))
+            }
+            writer.endObject()
+        }
+        writer.endObject()
+        return String(decoding: writer.bytes, as: UTF8.self)
+    }
+}
+
+extension ConnectionStatus {
+    fileprivate var key: StaticString {
+        switch self {
+        case .active: "active"
+        case .unused: "unused"
+        case .paused: "paused"
+        case .reauthorize: "reauthorize"
+        }
+    }
+}
