@@ -27,7 +27,7 @@ public struct AgentCall: Sendable {
 public struct AgentAnswer: Sendable {
     public enum Outcome: Sendable {
         /// Any status of the provider, without the token in it.
-        case reply(ProviderReply)
+        case reply(AgentReply)
         case failure(TransportFailure)
     }
 
@@ -100,7 +100,7 @@ extension Broker {
                 case .failure(let failure):
                     return .done(AgentAnswer(outcome: .failure(failure), connection: connection, advice: nil))
                 case .success(let reply):
-                    let shown = AgentAnswer.Outcome.reply(reply.hiding(secret))
+                    let shown = AgentAnswer.Outcome.reply(AgentReply(reply, without: secret))
                     guard reply.status == 401 else {
                         return .done(AgentAnswer(outcome: shown, connection: connection, advice: nil))
                     }
@@ -113,36 +113,5 @@ extension Broker {
                 }
             }
         }
-    }
-}
-
-extension ProviderReply {
-    /// An API that repeats the token in its answer does not get it past us.
-    func hiding(_ secret: SecretText) -> ProviderReply {
-        secret.withUnsafeBytes { token in
-            guard token.count >= 8 else { return self }
-            let plain = String(decoding: token, as: UTF8.self)
-            return ProviderReply(
-                status: status, headers: headers.mapValues { $0.replacing(plain, with: "(token)") },
-                body: Self.removing(token, from: body))
-        }
-    }
-
-    private static func removing(_ token: UnsafeRawBufferPointer, from body: [UInt8]) -> [UInt8] {
-        guard let first = token.first, body.count >= token.count else { return body }
-        var out: [UInt8] = []
-        var index = 0
-        var kept = 0
-        while index <= body.count - token.count {
-            guard body[index] == first, body[index..<(index + token.count)].elementsEqual(token) else {
-                index += 1
-                continue
-            }
-            out.append(contentsOf: body[kept..<index])
-            out.append(contentsOf: "(token)".utf8)
-            index += token.count
-            kept = index
-        }
-        return kept == 0 ? body : out + body[kept...]
     }
 }

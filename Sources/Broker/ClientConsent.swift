@@ -24,9 +24,18 @@ public struct ClientConsent: Sendable {
     /// Whether this person was ever asked about it before.
     public let isFirst: Bool
 
-    /// Anybody can register under any name: the first time, and where the code leaves this computer, that is said on a
-    /// page of its own (W-PHISH-1).
-    public var needsWarning: Bool { client.kind == .registered && isFirst && redirect.kind != .loopback }
+    /// Anybody can register under any name, and a document vouches for its own host only: the first time, and where the
+    /// code leaves this computer, that is said on a page of its own (W-PHISH-1).
+    public var needsWarning: Bool { isUnverified && isFirst && redirect.kind != .loopback }
+
+    /// Nobody stands for where the code goes.
+    public var isUnverified: Bool {
+        switch client.kind {
+        case .builtIn: false
+        case .registered: true
+        case .document: redirect.kind != .loopback && redirect.host != client.host
+        }
+    }
 
     /// Every program on this computer can receive what is sent to loopback (B-CIMD-7).
     public var isLoopbackOnly: Bool { client.redirectURIs.allSatisfy { $0.kind == .loopback } }
@@ -44,7 +53,7 @@ public struct ClientConsent: Sendable {
         var data = AssociatedData("toolshed/v1/client-consent")
         for part in [
             client.id, client.kind.rawValue, client.name, redirect.text, signedInAs, scopes.text, resource, challenge,
-            "\(needsWarning)", "\(isLoopbackOnly)",
+            "\(needsWarning)", "\(isUnverified)", "\(isLoopbackOnly)",
         ] { data.add(part) }
         for connection in connections {
             for part in [connection.provider, connection.account ?? "", connection.scopes.text] { data.add(part) }
@@ -65,7 +74,8 @@ public struct ClientReturn: Sendable {
     public let location: String
     public let clientName: String
     public let destination: String
-    /// Otherwise the person clicks a link: a stranger's registration must not make us redirect to anywhere (B-AUT-9).
+    /// Otherwise the person clicks a link: neither a stranger's registration nor a stranger's document must make us
+    /// redirect to anywhere (B-AUT-9).
     public let goesByItself: Bool
     public let error: OAuthError?
 }
@@ -136,7 +146,7 @@ extension Broker {
                     client: client.id, kind: isCommandLine ? .cli : .mcp, name: client.shownName,
                     destination: consent.redirect.destination, scope: consent.scopes, resource: consent.resource),
                 of: session.person, at: now)
-            for connection in try rows.connections(of: session.person) where connection.vault == session.vault.id {
+            for connection in try inUse(session, rows) {
                 try rows.allow(connection.id, for: grant, of: session.person)
             }
             try record(
@@ -169,10 +179,17 @@ extension Broker {
 
     /// What whoever is let in could use at once.
     func openConnections(_ session: OpenSlot, _ rows: Rows) throws -> [ClientConsent.Connection] {
-        try rows.connections(of: session.person).filter { $0.vault == session.vault.id }.map { connection in
+        try inUse(session, rows).map { connection in
             ClientConsent.Connection(
                 provider: catalogue[connection.provider]?.name ?? connection.provider.json,
                 account: try account(of: connection, session: session, rows), scopes: connection.scopes)
+        }
+    }
+
+    /// What waits for the person's Keep, or gave way to another, is nobody's.
+    private func inUse(_ session: OpenSlot, _ rows: Rows) throws -> [Connection] {
+        try rows.connections(of: session.person).filter {
+            $0.vault == session.vault.id && $0.status != .unused && $0.supersededBy == nil
         }
     }
 
@@ -200,7 +217,7 @@ extension Broker {
         let parameters = [("error", error.code.rawValue), ("error_description", error.description)] + back(query)
         return ClientReturn(
             location: redirect.adding(parameters, escape: Percent.encode), clientName: client.shownName,
-            destination: redirect.destination, goesByItself: client.kind != .registered, error: error)
+            destination: redirect.destination, goesByItself: client.kind == .builtIn, error: error)
     }
 
     private func back(_ query: AuthorizationQuery) -> [(name: String, value: String)] {

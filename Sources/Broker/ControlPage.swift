@@ -109,6 +109,8 @@ extension Broker {
     public struct ClientSummary: Sendable {
         public let grant: ClientGrant
         public let isUnverified: Bool
+        /// Whether it is the one that asks.
+        public let isCaller: Bool
         /// What it may use; of a vault that this session cannot open, without the account.
         public let connections: [(connection: Connection, account: String?)]
     }
@@ -117,11 +119,12 @@ extension Broker {
     public func clientSummaries(_ session: OpenSlot, at now: Instant) throws -> [ClientSummary] {
         try store.read { rows in
             let connections = try rows.connections(of: session.person)
+            let caller = try rows.clientGrant(holding: session.id)
             return try rows.clientGrants(of: session.person, at: now).map { grant in
                 let allowed = grant.kind == .mcp ? try rows.connectionsAllowed(for: grant.id) : []
                 let client = try rows.client(grant.client, at: now)
                 return ClientSummary(
-                    grant: grant, isUnverified: client?.kind == .registered,
+                    grant: grant, isUnverified: client?.kind == .registered, isCaller: grant.id == caller,
                     connections: try connections.filter { allowed.contains($0.id) }.map {
                         ($0, try account(of: $0, session: session, rows))
                     })
@@ -130,9 +133,12 @@ extension Broker {
     }
 
     /// All that it was given ends at once.
-    public func removeClient(_ id: ClientGrantID, session: OpenSlot, at now: Instant) throws {
+    public func removeClient(_ id: ClientGrantID, session: OpenSlot, confirm: String?, at now: Instant) throws {
+        let grant = try store.read { try $0.clientGrant(id) }
+        guard let grant, grant.person == session.person else { throw Refusal.notFound }
+        try requireAnotherHolder(
+            than: store.read { try $0.holders(of: id) }, by: session, confirm: confirm, at: now)
         try store.write { rows in
-            guard let grant = try rows.clientGrant(id), grant.person == session.person else { throw Refusal.notFound }
             try end(grant, because: .clientRevoked, rows, at: now)
         }
     }

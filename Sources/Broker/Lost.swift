@@ -62,9 +62,10 @@ extension Broker {
     /// Beyond taking the holder's slot away: new keys for everything that it could open, and new tokens where the
     /// provider gives some. What is here is one transaction; the tokens follow, marked until they are renewed.
     public func revokeAsLost(
-        _ lost: LostHolder, session: OpenSlot, at now: Instant
+        _ lost: LostHolder, session: OpenSlot, confirm: String?, at now: Instant
     ) throws -> Step<LossResult> {
-        switch lost {
+        try requireAnotherHolder(than: slots(of: lost, session), by: session, confirm: confirm, at: now)
+        return switch lost {
         case .slot(let id): try lose(id, session: session, at: now)
         case .plugin(let id): try lose(id, session: session, at: now)
         case .client(let id):
@@ -79,6 +80,20 @@ extension Broker {
             } else {
                 throw Refusal.notFound
             }
+        }
+    }
+
+    /// What goes with it. A plugin opens no vault.
+    private func slots(of lost: LostHolder, _ session: OpenSlot) throws -> [SlotID] {
+        switch lost {
+        case .slot(let id):
+            // Any slot of what a client was given takes all of them along.
+            try store.read { rows in
+                try rows.clientGrant(holding: id).map { try rows.holders(of: $0) } ?? [id]
+            }
+        case .client(let id): try store.read { try $0.holders(of: id) }
+        case .passkey(let id): try passkeys(session).first { $0.id == id }?.slot.map { [$0] } ?? []
+        case .plugin: []
         }
     }
 

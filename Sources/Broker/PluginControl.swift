@@ -15,6 +15,10 @@ extension Broker {
 
     public func change(_ id: PluginID, _ change: PluginChange, session: OpenSlot, at now: Instant) throws {
         let plugin = try visible(id, to: session.person)
+        // Whoever narrows takes away; whoever widens opens more to a plugin.
+        let standing = try store.read { try $0.standing(of: plugin.id, with: session.person) }
+        let unmutes = standing.isMuted && change.isMuted == false
+        if unmutes || !(change.limits?.isWithin(standing.limits) ?? true) { try requireFresh(session, at: now) }
         let events: [AuditEvent] =
             (change.isMuted.map { [$0 ? .pluginMuted : .pluginUnmuted] } ?? [])
             + (change.limits == nil ? [] : [.pluginLimited])

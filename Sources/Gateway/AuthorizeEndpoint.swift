@@ -59,6 +59,7 @@ extension JSONWriter {
                 $0.member("name", consent.client.shownName)
                 $0.member("kind", consent.client.kind.rawValue)
                 $0.member("host", consent.client.host)
+                $0.member("unverified", consent.isUnverified)
                 $0.member("loopbackOnly", consent.isLoopbackOnly)
             }
             writer.key("redirect")

@@ -20,6 +20,7 @@ extension Gateway {
                         writer.member("name", entry.grant.name)
                         writer.member("kind", entry.grant.kind.rawValue)
                         writer.member("unverified", entry.isUnverified)
+                        writer.member("current", entry.isCaller)
                         writer.member("destination", entry.grant.destination)
                         writer.member("scopes", entry.grant.scope.names)
                         writer.member("createdAt", entry.grant.createdAt.rfc3339)
@@ -38,7 +39,8 @@ extension Gateway {
     }
 
     func removeClient(_ exchange: Exchange, _ id: ClientGrantID, _ now: Instant) throws -> Step<Reply> {
-        try broker.removeClient(id, session: holder(exchange, at: now), at: now)
+        try broker.removeClient(
+            id, session: holder(exchange, at: now), confirm: Query(exchange)["confirm"], at: now)
         return .done(.noContent)
     }
 }

@@ -215,21 +215,13 @@ extension ToolResult {
         "x-accepted-oauth-scopes", "x-oauth-scopes", "x-total-count",
     ]
 
-    private static func body(_ reply: ProviderReply) -> [String: JSONValue] {
-        guard !reply.body.isEmpty else { return [:] }
-        let type = (reply.headers["content-type"] ?? "").prefix { $0 != ";" }.lowercased()
-        if type.hasSuffix("json"), let value = reply.body.withUnsafeBytes({ try? JSONValue(strictly: $0) }) {
-            return ["body": value]
+    private static func body(_ reply: AgentReply) -> [String: JSONValue] {
+        switch reply.body {
+        case .none: [:]
+        case .json(let value): ["body": value]
+        case .text(let text): ["text": .string(text)]
+        case .binary(let bytes, let type): ["binary": ["bytes": .integer(Int64(bytes)), "contentType": .string(type)]]
         }
-        let isText =
-            type.isEmpty || type.hasPrefix("text/") || type.hasSuffix("json") || type.hasSuffix("xml")
-            || type.hasSuffix("javascript") || type.hasSuffix("x-www-form-urlencoded")
-        if isText, !reply.body.contains(0), let text = String(validating: reply.body, as: UTF8.self) {
-            return ["text": .string(text)]
-        }
-        return [
-            "binary": ["bytes": .integer(Int64(reply.body.count)), "contentType": .string(String(type.prefix(100)))]
-        ]
     }
 }
 

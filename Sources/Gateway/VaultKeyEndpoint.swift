@@ -59,9 +59,8 @@ extension Gateway {
         let session = try person(deciding: exchange, at: now)
         let members = try Members(parsing: exchange, known: ["holder"])
         guard let lost = LostHolder(parsing: try members.text("holder")) else { throw Refusal.notFound }
-        return try broker.revokeAsLost(lost, session: session, at: now).then(broker) { _, result in
-            .done(.json { $0.loss(result) })
-        }
+        return try broker.revokeAsLost(lost, session: session, confirm: Query(exchange)["confirm"], at: now)
+            .then(broker) { _, result in .done(.json { $0.loss(result) }) }
     }
 }
 

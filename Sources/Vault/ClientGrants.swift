@@ -78,6 +78,11 @@ extension Rows {
         try row("SELECT * FROM client_grant WHERE id = ?", [id.blob]).map(ClientGrant.init)
     }
 
+    /// What this slot was given for.
+    public func clientGrant(holding slot: SlotID) throws -> ClientGrantID? {
+        try row("SELECT client_grant FROM slot WHERE id = ?", [slot.blob])?.optionalID("client_grant")
+    }
+
     /// Those that still hold something; newest first.
     public func clientGrants(of person: PersonID, at now: Instant) throws -> [ClientGrant] {
         try rows(

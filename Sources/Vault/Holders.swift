@@ -46,6 +46,11 @@ extension Rows {
             .map { try $0.id("id") }
     }
 
+    /// All slots of what an OAuth client was given.
+    public func holders(of client: ClientGrantID) throws -> [SlotID] {
+        try rows("SELECT id FROM slot WHERE client_grant = ?", [client.blob]).map { try $0.id("id") }
+    }
+
     /// The person's vaults in which there is something, beside this one.
     public func otherVaults(than vault: VaultID, of person: PersonID, at now: Instant) throws -> [VaultSummary] {
         try rows(

@@ -26,6 +26,31 @@ public struct PluginLimits: Hashable, Sendable {
 
     public var isEmpty: Bool { self == PluginLimits() }
 
+    /// Whether nothing is possible under these that was not before. Not every narrower set is known for one: then a person
+    /// confirms once more than they had to.
+    public func isWithin(_ before: PluginLimits) -> Bool {
+        if let most = before.providers {
+            guard let providers, providers.isSubset(of: most) else { return false }
+        }
+        for (provider, ceiling) in before.ceilings {
+            guard let own = ceilings[provider], own.subtracting(ceiling).isEmpty else { return false }
+        }
+        if let most = before.ratePerMinute {
+            guard let ratePerMinute, ratePerMinute <= most else { return false }
+        }
+        for provider in Set(before.calls.map(\.provider)) {
+            let rules = calls.filter { $0.provider == provider }
+            guard !rules.isEmpty, rules.allSatisfy({ before.hasCall($0) }) else { return false }
+        }
+        return true
+    }
+
+    private func hasCall(_ rule: CallRule) -> Bool {
+        calls.contains {
+            $0.provider == rule.provider && $0.path == rule.path && rule.methods.isSubset(of: $0.methods)
+        }
+    }
+
     public func names(_ provider: ProviderID) -> Bool { providers?.contains(provider) ?? true }
 
     public func limitsCalls(at provider: ProviderID) -> Bool { calls.contains { $0.provider == provider } }

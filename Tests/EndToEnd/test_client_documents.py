@@ -140,7 +140,8 @@ def client_at(instance, site: Site, path: str) -> Client:
 def test_b_cimd_1_to_5_a_document_stands_for_a_registration(instance, site):
     person, client = Person(instance), client_at(instance, site, "/good.json")
     shown = client.asked(person, client.query(pkce()[1])).json()
-    assert shown["client"] == {"id": client.id, "name": "Documented", "kind": "document", "host": "localhost", "loopbackOnly": True}
+    assert shown["client"] == {"id": client.id, "name": "Documented", "kind": "document", "host": "localhost", "unverified": False,
+                               "loopbackOnly": True}
     assert shown["redirect"]["destination"] == "localhost" and shown["warning"] is False
     client.log_in(person)
     assert client.renew().tokens["access_token"].startswith("tsa_")
@@ -212,6 +213,34 @@ def test_nobody_makes_the_server_ask_without_signing_in(instance, site):
     assert client.asked(Person(instance, signed_in=False), client.query(pkce()[1])).status_code == 401
     refused(client.exchange("tsg_x", "x" * 43), "invalid_client", 401)
     assert site.asked == []
+
+
+# Where its answers go
+
+
+EVIL = "https://evil.example/back"
+
+
+def test_b_aut_9_a_document_sends_nobody_anywhere_without_a_click(instance, site):
+    site.changes = {"redirect_uris": [EVIL]}
+    person, client = Person(instance), Client(instance, redirect=EVIL, client_id=site.origin + "/good.json?away")
+    for query in (client.query(pkce()[1], response_type="token"), client.query(pkce()[1]) + "&prompt=none"):
+        back = client.asked(person, query).json()
+        assert back["status"] == "return" and back["location"].startswith(EVIL + "?error="), back
+        assert back["goesByItself"] is False and back["destination"] == "evil.example"
+
+
+def test_w_phish_1_a_document_of_one_host_that_goes_back_to_another_is_warned_of(instance, site):
+    site.changes = {"redirect_uris": [EVIL, "https://localhost/back"]}
+    person, client = Person(instance), Client(instance, redirect=EVIL, client_id=site.origin + "/good.json?elsewhere")
+    shown = client.asked(person, client.query(pkce()[1])).json()
+    assert shown["warning"] and shown["client"]["unverified"] and shown["client"]["host"] == "localhost"
+    own = Client(instance, redirect="https://localhost/back", client_id=client.id)
+    shown = own.asked(person, own.query(pkce()[1])).json()
+    assert not shown["warning"] and not shown["client"]["unverified"], "its own host vouches for it"
+    client.log_in(person)
+    shown = client.asked(person, client.query(pkce()[1])).json()
+    assert not shown["warning"] and shown["client"]["unverified"], "warned of once, marked always"
 
 
 # Registration, in numbers

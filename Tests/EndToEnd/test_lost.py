@@ -8,7 +8,7 @@ import pytest
 
 from harness.authenticator import Authenticator
 from harness.database import Database
-from harness.oauth import Client
+from harness.oauth import Client, command_line
 from harness.people import Bearer, Person, Plugin
 from harness.waiting import until
 
@@ -234,6 +234,42 @@ def test_with_another_holder_or_nothing_to_lose_no_question_is_asked(person, oth
     assert refused.status_code == 409, refused.text
     assert key.call("DELETE", f"/api/keys/{key.id}?confirm={refused.json()['confirm']}").status_code == 204
     assert other.post("/api/sign-out").status_code == 204, "nothing was in that vault"
+
+
+@pytest.mark.parametrize("kind", ["command line", "agent"])
+@pytest.mark.parametrize("how", ["revoke", "revoke as lost"])
+def test_a_client_that_is_the_last_holder_goes_only_after_what_is_lost_was_said(person, how, kind):
+    person.connect(GITHUB)
+    client = (command_line(person.instance) if kind == "command line" else Client(person.instance)).log_in(person)
+    if kind == "agent":
+        client.renew()
+    elsewhere = person.elsewhere()
+    assert person.post("/api/sign-out").status_code == 204, "the client still opens the vault"
+    grant = elsewhere.get("/api/clients").json()["clients"][0]["id"]
+
+    def ask(confirm: str = ""):
+        more = f"?confirm={confirm}" if confirm else ""
+        return elsewhere.delete(f"/api/clients/{grant}{more}") if how == "revoke" \
+            else elsewhere.post(f"/api/vault/lost{more}", {"holder": grant})
+
+    refused = ask()
+    assert refused.status_code == 409 and refused.json()["error"] == "last-holder" and refused.json()["connections"] == 1
+    assert ask("nonsense").status_code == 409
+    assert len(elsewhere.get("/api/clients").json()["clients"]) == 1, "asking takes nothing away"
+    assert ask(ask().json()["confirm"]).status_code in (200, 204)
+    assert elsewhere.get("/api/clients").json()["clients"] == []
+
+
+def test_a_key_of_another_vault_is_lost_only_after_what_goes_with_it_was_said(person):
+    person.connect(GITHUB)
+    key = person.api_key()
+    elsewhere = person.elsewhere()
+    assert person.post("/api/sign-out").status_code == 204
+    refused = elsewhere.post("/api/vault/lost", {"holder": key.id})
+    assert refused.status_code == 409 and refused.json()["error"] == "last-holder"
+    assert key.get("/api/me").status_code == 200
+    assert elsewhere.post(f"/api/vault/lost?confirm={refused.json()['confirm']}", {"holder": key.id}).json()["local"] == "pending"
+    assert key.get("/api/me").status_code == 401
 
 
 def test_a_yes_to_one_loss_is_none_to_another(person):

@@ -113,6 +113,24 @@ def test_w_phish_1_a_strangers_first_time_is_warned_of_on_a_page_of_its_own(page
     expect(page.get_by_text("Nobody has verified who this is.")).to_be_hidden()
 
 
+def test_a_document_that_leads_elsewhere_says_so_before_anything_else(page, person, instance, look):
+    client = Client(instance)
+    # As if its document had been read a minute ago.
+    described = "https://tools.example/client.json"
+    instance.sql("UPDATE oauth_client SET id = ?, kind = 'document', fresh_until_ms = 1 << 60 WHERE id = ?", described, client.id)
+    client.id = described
+    seen = elsewhere(page)
+    page.goto(f"/authorize?{client.query(pkce()[1])}")
+    expect(page.get_by_text("Nobody has verified who this is.")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("is described at tools.example, and that is not where it goes back to.")
+    expect(page.get_by_text("anyone can register")).to_be_hidden()
+    look(page, "authorize-warning-document")
+    button(page, "Go on to what it asks for").click()
+    expect(page.get_by_text("unverified", exact=True)).to_be_visible()
+    expect(page.get_by_text("it chose this name itself")).to_be_hidden()
+    assert not seen
+
+
 def test_b_aut_9_a_strangers_error_goes_back_by_a_click_only(page, person, instance, look):
     client = Client(instance)
     seen = elsewhere(page)

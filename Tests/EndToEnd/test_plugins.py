@@ -229,6 +229,31 @@ def test_limits_are_a_decision_in_the_persons_own_browser(instance, person, othe
         assert_problem(cross, 403, "cross-site")
 
 
+WIDER = [{"limits": None}, {"limits": {"providers": ["github", "slack"], "ratePerMinute": 10}}, {"muted": False},
+         {"limits": {"providers": ["github"], "ratePerMinute": 11}}, {"limits": {"ratePerMinute": 10}},
+         {"muted": True, "limits": {"providers": ["github"]}}]
+
+
+@pytest.mark.parametrize("body", WIDER, ids=str)
+def test_what_opens_more_to_a_plugin_wants_a_fresh_sign_in(instance, person, plugin, rows, body):
+    assert change(person, plugin, muted=True, limits={"providers": ["github"], "ratePerMinute": 10}).status_code == 204
+    instance.sql("UPDATE slot SET signed_in_at_ms = signed_in_at_ms - 601000 WHERE kind = 'session'")
+    with rows.unchanged():
+        assert_problem(change(person, plugin, **body), 403, "fresh-sign-in-required")
+    narrower = {"providers": [], "ratePerMinute": 9, "scopes": {"github": ["repo"]}}
+    assert change(person, plugin, muted=True, limits=narrower).status_code == 204, "taking away is always possible"
+
+
+def test_a_rule_for_calls_that_permits_more_wants_a_fresh_sign_in(instance, person, plugin):
+    def rule(*methods: str, path: str = "/repos") -> dict:
+        return {"calls": [{"provider": "github", "methods": list(methods), "path": path}]}
+    assert change(person, plugin, limits=rule("GET", "POST")).status_code == 204
+    instance.sql("UPDATE slot SET signed_in_at_ms = signed_in_at_ms - 601000 WHERE kind = 'session'")
+    for limits in (rule("GET", "DELETE"), rule("GET", path="/"), None, {"scopes": {"github": ["repo"]}}):
+        assert_problem(change(person, plugin, limits=limits), 403, "fresh-sign-in-required")
+    assert change(person, plugin, limits=rule("GET")).status_code == 204
+
+
 # A person's own plugin
 
 def test_an_own_plugin_is_limited_and_ended_by_its_owner(instance, person):

@@ -5,6 +5,7 @@ import pytest
 from harness.answers import assert_problem
 from harness.database import Database
 from harness.flow import CORP, GITHUB, result
+from harness.oauth import Client, pkce
 from harness.people import Person, Plugin
 
 UNKNOWN = "A" * 22
@@ -44,6 +45,24 @@ def test_reconnecting_as_somebody_else_is_asked_about_and_touches_nothing(person
     assert result(person, arrived)["status"] == "connected-unused"
     kept, unused = person.connections()
     assert kept["id"] == before["id"] and kept["account"] == before["account"] and unused["unused"]
+
+
+def test_what_waits_for_keep_is_given_to_no_client(person, instance):
+    """api.md: until Keep it is not vended, not default, not given to the requester."""
+    person.connect(CORP)
+    before = person.connections()[0]
+    arrived = person.connect(again(person, CORP), account="mallory")
+    client = Client(instance)
+    shown = client.asked(person, client.query(pkce()[1])).json()
+    assert [c["account"] for c in shown["connections"]] == [before["account"]]
+    client.log_in(person)
+
+    def used() -> list[str]:
+        return [c["id"] for c in person.get("/api/clients").json()["clients"][0]["connections"]]
+    assert used() == [before["id"]]
+    keep(person, arrived)
+    assert used() == [before["id"]], "what is kept later it asks for at its first use"
+    assert len(Client(instance).asked(person, client.query(pkce()[1])).json()["connections"]) == 2
 
 
 def test_a_second_connection_of_the_account_has_only_what_was_asked(person, plugin, double):

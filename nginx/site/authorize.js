@@ -53,7 +53,7 @@ function draw({ client, redirect, scopes, connections, signedInAs }) {
     head(`Let ${name} in?`);
     fill(document, {
         signedInAs: clean(signedInAs, 80) || "an unnamed person", client: name, host: clean(client.host, 260),
-        unverified: client.kind === "registered", builtIn: client.kind === "built-in",
+        unverified: client.unverified, ownName: client.kind === "registered", documented: client.kind === "document", builtIn: client.kind === "built-in",
         destination: clean(redirect.destination, 300), loopback: redirect.kind === "loopback",
         imitable: client.kind !== "built-in" && client.loopbackOnly,
         connectionsTitle: connections.length === 0 ? "Nothing is connected yet"

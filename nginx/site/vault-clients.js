@@ -1,6 +1,7 @@
 // Applications that the person let in: agents by OAuth, and command lines.
-import { all, call, clean, say, stamp } from "/page.js";
+import { all, clean, say, stamp } from "/page.js";
 import { ask } from "/question.js";
+import { takeAway } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
 
@@ -23,11 +24,10 @@ function clientRow({ id, name: said, kind, unverified, destination, connections,
             ? `${name} is refused from now on. A token of a service that it was handed lives until it expires. If its own was stolen, copies of the database made before can still be opened with it.`
             : `${name} is refused from now on, and must ask you to be let in again. If its token was stolen, copies of the database made before can still be opened with it.`,
         yes: "Revoke",
-        act: async () => {
-            await call("DELETE", `/api/clients/${encodeURIComponent(id)}`);
+        act: () => takeAway(event.target, "DELETE", `/api/clients/${encodeURIComponent(id)}`, "Revoke", async () => {
             await showClients();
             say(`${name} is no longer let in.`, { focus: true });
-        },
+        }),
     }));
     return tie(row);
 }

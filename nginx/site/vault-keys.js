@@ -74,11 +74,12 @@ async function check(form) {
 
 /**
  * Takes a holder away. When nobody else opens its vault, what goes with it is said, and only a second yes does it.
- * `done` shows what it led to.
+ * `done` gets the answer and shows what it led to.
  */
-export async function takeAway(button, method, path, yes, done) {
+export async function takeAway(button, method, path, yes, done, body) {
+    let answer;
     try {
-        await call(method, path);
+        answer = await call(method, path, body);
     } catch (problem) {
         if (problem.code !== "last-holder") throw problem;
         const { connections, confirm } = problem.document;
@@ -87,13 +88,12 @@ export async function takeAway(button, method, path, yes, done) {
             effect: `Nothing else opens this vault. With it ${several(connections, "connection")} can never be opened again, by nobody. To keep them, make a recovery code first.`,
             yes: `${yes} and lose them`,
             act: async () => {
-                await call(method, `${path}?confirm=${encodeURIComponent(confirm)}`);
-                await done();
+                await done(await call(method, `${path}?confirm=${encodeURIComponent(confirm)}`, body));
             },
         }));
         return;
     }
-    await done();
+    await done(answer);
 }
 
 /** "Revoke as lost", for whatever can be lost; `after` shows the lists anew. */
@@ -102,11 +102,10 @@ export function offerLost(row, holder, name, after) {
     button?.addEventListener("click", () => ask(button, {
         effect: `${name} is refused at once. Because somebody else may have it, everything that it could open gets new keys, and new tokens where the service gives them. All others of yours go on working.`,
         yes: "Revoke as lost",
-        act: async () => {
-            const loss = await call("POST", "/api/vault/lost", { holder });
+        act: () => takeAway(button, "POST", "/api/vault/lost", "Revoke as lost", async loss => {
             await after();
             showLoss(name, loss);
-        },
+        }, { holder }),
     }));
 }
 
