@@ -48,7 +48,8 @@ def test_connect_and_revoke(connected):
     removed = person.delete(f"/api/connections/{token['connection']['id']}")
     assert removed.status_code == 200 and removed.json()["local"] == "removed"
     assert removed.json()["provider"] == "revoked"
-    assert plugin.link("glewlwyd", ["repo"], user=person)["reason"] in ("not-connected", "plugin-not-approved")
+    assert not provider.active(token["accessToken"]), "glewlwyd itself no longer takes it"
+    assert plugin.link("glewlwyd", ["repo"], user=person)["reason"] == "not-connected"
 
 
 def test_one_time_refresh_tokens_rotate(connected):
