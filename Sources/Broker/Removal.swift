@@ -2,6 +2,7 @@ import Encoding
 import Envelope
 import OAuth
 import Providers
+import Secrets
 import Vault
 
 /// What became of a connection that was taken away.
@@ -64,23 +65,32 @@ extension Broker {
     }
 
     private func takeBack(_ credential: Credential, at provider: Provider) throws -> Step<RemovalResult> {
-        let call = try provider.revocationCall(
-            accessToken: credential.accessToken, refreshToken: credential.refreshToken)
-        guard let call else {
-            return .done(RemovalResult(atProvider: .unsupported, manageURL: provider.manageURL))
+        try revoke(credential.accessToken, credential.refreshToken, at: provider).then(self) { broker, answer in
+            // RFC 7009 section 2.1: with a refresh token its access tokens should end, and need not.
+            guard answer == .revoked, credential.refreshToken != nil, provider.revokesEachToken else {
+                return .done(RemovalResult(atProvider: answer, manageURL: provider.manageURL))
+            }
+            return try broker.revoke(credential.accessToken, nil, at: provider).then(broker) { _, answer in
+                .done(RemovalResult(atProvider: answer, manageURL: provider.manageURL))
+            }
         }
+    }
+
+    private func revoke(
+        _ accessToken: SecretText?, _ refreshToken: SecretText?, at provider: Provider
+    ) throws -> Step<RemovalResult.AtProvider> {
+        let call = try provider.revocationCall(accessToken: accessToken, refreshToken: refreshToken)
+        guard let call else { return .done(.unsupported) }
         return .send(call) { _, result in
-            let answer: RemovalResult.AtProvider =
-                switch result {
-                case .failure: .failed
-                case .success(let reply):
-                    switch provider.parseRevocation(reply) {
-                    case .revoked: .revoked
-                    case .unsupported: .unsupported
-                    case .failed: .failed
-                    }
+            switch result {
+            case .failure: .done(.failed)
+            case .success(let reply):
+                switch provider.parseRevocation(reply) {
+                case .revoked: .done(.revoked)
+                case .unsupported: .done(.unsupported)
+                case .failed: .done(.failed)
                 }
-            return .done(RemovalResult(atProvider: answer, manageURL: provider.manageURL))
+            }
         }
     }
 

@@ -23,6 +23,11 @@ extension Provider {
     /// Whether the call may end what another connection of the same account stands on.
     public var revocationIsWide: Bool { sharesGrant || revocationEffect != .token }
 
+    /// Whether ending the refresh token may leave its access token alive.
+    public var revokesEachToken: Bool {
+        revocationStyle == .rfc7009 && revoke.which == .refresh && revocationEffect != .grant
+    }
+
     /// Whether the same account can be connected a second time with fewer scopes: not where the provider merges what
     /// was ever granted, nor where a new authorization ends the one before.
     public var connectsSeparately: Bool { incremental != .additive && !singleGrantPerUser }
