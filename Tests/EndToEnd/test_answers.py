@@ -1,5 +1,8 @@
 """What workers answer, through nginx: one problem document per mistake, and the same headers on everything."""
 
+import socket
+import ssl
+
 import pytest
 import requests
 
@@ -27,10 +30,25 @@ def test_health(instance, path):
     assert_headers(reply)
 
 
-def test_metrics_are_for_this_machine(instance):
-    """Nothing in the request makes nginx believe another address."""
-    spoofed = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7", "X-Real-IP": "203.0.113.7"}
-    assert instance.get("/metrics", headers=spoofed).status_code == 200
+SPOOFED = {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1", "X-Real-IP": "127.0.0.1"}
+
+
+def test_metrics_are_for_this_machine(fresh):
+    """Who comes by a unix socket has no address of this machine, and no field of the request gives one."""
+    instance = fresh(double=False)
+    [host] = [file for file in (instance.dir / "etc/nginx").rglob("*.conf") if "listen 127.0.0.1:" in file.read_text()]
+    door = instance.dir / "run/door.sock"
+    host.write_text(f"{host.read_text()}\nlisten unix:{door} ssl;\n")
+    instance.start()
+    assert instance.get("/metrics").status_code == 200
+    context = ssl.create_default_context(cafile=instance.ca)
+    for path, status in (("/healthz", 200), ("/metrics", 403)):
+        with socket.socket(socket.AF_UNIX) as plain:
+            plain.connect(str(door))
+            with context.wrap_socket(plain, server_hostname="localhost") as secured:
+                fields = "".join(f"{name}: {value}\r\n" for name, value in SPOOFED.items())
+                secured.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost:{instance.port}\r\n{fields}Connection: close\r\n\r\n".encode())
+                assert int(secured.recv(65536).split()[1]) == status
 
 
 @pytest.mark.parametrize("body, names", [
