@@ -1,7 +1,10 @@
 """Clients that are described by a document at their own address (B-CIMD), and addresses that mean harm."""
 
+import ipaddress
 import json
+import socket
 import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -206,6 +209,31 @@ def test_b_cimd_1_and_2_addresses_that_are_not_asked(client_id, instance):
     answer, seconds = timed(lambda: client.asked(person, client.query(pkce()[1])))
     assert answer.status_code == 400 and answer.json()["error"] == "unknown-client"
     assert seconds < 6
+
+
+def private_addresses() -> list[str]:
+    """Of this machine, in networks that are nobody else's business; loopback is let through where the service is on it."""
+    told = subprocess.run(["hostname", "-I"], check=True, capture_output=True, text=True).stdout.split()
+    return [each for each in told if ipaddress.ip_address(each).is_private]
+
+
+def test_b_cimd_2_a_listener_at_an_address_of_this_network_is_never_connected_to(instance):
+    addresses = private_addresses()
+    if not addresses:
+        pytest.skip("this machine has no address in a private network")
+    for address in addresses:
+        version = ipaddress.ip_address(address).version
+        with socket.create_server((address, 0), family=socket.AF_INET6 if version == 6 else socket.AF_INET) as listener:
+            host, port = f"[{address}]" if version == 6 else address, listener.getsockname()[1]
+            socket.create_connection((address, port), timeout=5).close()
+            listener.settimeout(5)
+            listener.accept()[0].close()  # somebody who may can reach it
+            client = Client(instance, redirect=REDIRECT, client_id=f"https://{host}:{port}/client")
+            answer = client.asked(Person(instance), client.query(pkce()[1]))
+            assert answer.status_code == 400 and answer.json()["error"] == "unknown-client"
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
 
 
 def test_nobody_makes_the_server_ask_without_signing_in(instance, site):

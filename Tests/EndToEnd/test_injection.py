@@ -75,6 +75,11 @@ class Place:
                 pass
         return found
 
+    def temporary_files(self) -> list[str]:
+        """What nginx holds open below its own folder, named or not (it unlinks such a file when it makes it)."""
+        open_files = [link.readlink() for pid in self.processes() for link in Path(f"/proc/{pid}/fd").glob("*") if link.is_symlink()]
+        return [str(file) for file in open_files if str(file).startswith(str(self.instance.dir / "run/nginx"))]
+
     def forget_peaks(self) -> None:
         for pid in self.processes():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
@@ -363,7 +368,16 @@ def test_bodies_stream_at_constant_memory(place, size):
     place.call("GET", "/items")
     place.forget_peaks()
     before = place.memory()
-    chunked = place.call("POST", "/sink", data=blocks())
+    during = []
+
+    def watched():
+        for number, block in enumerate(blocks()):
+            if number % 200 == 0:
+                during.extend(place.temporary_files())
+            yield block
+
+    chunked = place.call("POST", "/sink", data=watched())
+    assert during == [], "nginx keeps the body in no file"
     assert chunked.json() == {"bytes": size, "sha256": digest}
     counted = place.call("PUT", "/sink", data=Length(size))
     assert counted.json() == {"bytes": size, "sha256": digest}
@@ -394,6 +408,7 @@ def test_an_answer_passes_while_it_is_made(place):
             headers={"Authorization": f"Bearer {place.key.key}"}) as reply:
         events = reply.iter_content(None)
         assert next(events) == b"data: 1\n\n", "before the provider has finished"
+        assert place.temporary_files() == [], "nginx keeps the answer in no file"
         more.set()
         assert next(events) == b"data: 2\n\n"
 
