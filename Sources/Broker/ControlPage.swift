@@ -71,6 +71,9 @@ extension Broker {
         public let standing: PluginStanding
         /// Of a plugin of one's own; how the operator's are kept is the operator's.
         public let keys: [PluginKey]
+        public let keyInUse: PluginKeyInUse
+        /// nil: never, or by the general key of a plugin that knows no other.
+        public let keyUsedAt: Instant?
     }
 
     /// One connection that a plugin was let in to.
@@ -91,6 +94,7 @@ extension Broker {
             return try rows.plugins(visibleTo: session.person).map { plugin in
                 let approvals = try rows.approvals(
                     of: plugin.id, person: session.person, limit: Self.reachShown)
+                let used = try rows.keyInUse(plugin.id, with: session.person)
                 return PluginSummary(
                     plugin: plugin,
                     connections: try approvals.compactMap { approval in
@@ -101,7 +105,8 @@ extension Broker {
                                 status: approval.status)
                         }
                     }, standing: try rows.standing(of: plugin.id, with: session.person),
-                    keys: plugin.owner == nil ? [] : try rows.keys(of: plugin.id, at: now))
+                    keys: plugin.owner == nil ? [] : try rows.keys(of: plugin.id, at: now),
+                    keyInUse: used?.key ?? .general, keyUsedAt: used?.at)
             }
         }
     }
@@ -146,7 +151,7 @@ extension Broker {
     /// Whether the caller is one of ours at all, for answers that would otherwise teach a stranger the form.
     public func isKnown(_ token: borrowing Token, at now: Instant) throws -> Bool {
         try store.read { rows in
-            token.kind == .plugin
+            token.kind == .plugin || token.kind == .pluginPerson
                 ? try rows.openPlugin(token, at: now) != nil : try rows.openSlot(token, at: now) != nil
         }
     }

@@ -42,7 +42,7 @@ extension Broker {
                 try record(
                     AuditRecord(.clientRevoked, person: slot.person, caller: slot.id.text, callerKind: "cli"), at: now)
                 try rows.removeHolder(slot.id)
-            case .session, .apiKey, .plugin, .invitation, .recovery, .passkey, .device: return
+            case .session, .apiKey, .plugin, .pluginPerson, .invitation, .recovery, .passkey, .device: return
             }
         }
     }

@@ -31,7 +31,7 @@ extension Broker {
         let row = try vendStatement.find(
             slot: token.id, kind: token.kind, provider: request.provider.json, person: person)
         switch token.kind {
-        case .session, .apiKey, .plugin, .cli: break
+        case .session, .apiKey, .plugin, .pluginPerson, .cli: break
         case .access: guard door.isForAgents else { throw Refusal.notPermitted(.agentClient) }
         case .code, .refresh, .device, .invitation, .recovery, .passkey: throw Refusal.invalidToken
         }
@@ -92,8 +92,8 @@ extension Broker {
             return slot.person
         case .plugin(let plugin):
             guard userID != nil else { throw Refusal.invalidRequest([MemberError("userId", "the id of the person")]) }
-            if let owner = plugin.owner {
-                guard person == owner else { throw Refusal.ownerMismatch }
+            if let only = plugin.person ?? plugin.owner {
+                guard person == only else { throw Refusal.ownerMismatch }
             }
             guard let person else { throw Refusal.notPermitted(.unknownPerson) }
             return person
@@ -127,7 +127,7 @@ extension Broker {
                 try record(
                     AuditRecord(
                         .vended, person: candidate.person, provider: provider.id.json, connection: candidate.id,
-                        caller: caller.text, callerKind: caller.kind.rawValue, scopes: candidate.scopes.text,
+                        caller: caller.text, callerKind: caller.recordedKind, scopes: candidate.scopes.text,
                         claim: try ActivityClaim.seal(
                             reason: request.reason, tool: request.tool, logKeys: view.logKeys, connection: candidate.id,
                             random)), at: now)

@@ -81,6 +81,31 @@ public struct Token: ~Copyable, Sendable {
         return try pseudorandom.derive(DerivedRole.self, info: info)
     }
 
+    /// The key of its own that a plugin's key gives for one person: HKDF-SHA-256 without salt, id and secret in one.
+    public borrowing func forPerson(_ person: PersonID) throws(TokenError) -> Token {
+        var info = AssociatedData("toolshed/v1/person-key")
+        info.add(person.text)
+        let body = try withSecret { (secret) throws(TokenError) in
+            try takingSecureMemory(orThrowing: TokenError.exhausted) { () throws(SecureHeapError) in
+                let pseudorandom = try SecretBytes(count: Digest.size) { out in
+                    HKDF.extract(salt: UnsafeRawBufferPointer(start: nil, count: 0), into: out.baseAddress!) {
+                        $0.update(secret)
+                    }
+                }
+                return try SecretBytes(count: TokenText.bodyByteCount) { out in
+                    pseudorandom.withUnsafeBytes { key in HKDF.expand(key, into: out) { $0.update(info) } }
+                }
+            }
+        }
+        return try Token(.pluginPerson, body)
+    }
+
+    private init(_ kind: TokenKind, _ body: consuming SecretBytes) throws(TokenError) {
+        guard let id = body.withUnsafeBytes({ TokenText.id(in: $0) }) else { throw .malformed }
+        (self.kind, self.id) = (kind, id)
+        self.body = body
+    }
+
     /// SHA-256 of the secret: how one-time codes are stored. 256 random bits need no salt.
     public borrowing func fingerprint() -> [UInt8] {
         withSecret { sha256($0) }

@@ -12,6 +12,8 @@ public enum TokenKind: String, CaseIterable, Sendable {
     case device = "tsd_"
     case invitation = "tsi_"
     case recovery = "tsr_"
+    /// The key of one person with a plugin: derived from the plugin's, by whoever has that one.
+    case pluginPerson = "tsu_"
     /// Never a text: the output of a passkey stands where other tokens have their secret.
     case passkey = "tsw_"
 

@@ -27,7 +27,7 @@ extension Gateway {
             let token = try? Token(parsing: String(header.dropFirst(7)))
         else { throw Refusal.invalidToken }
         switch token.kind {
-        case .plugin:
+        case .plugin, .pluginPerson:
             guard let plugin = try broker.store.read({ try $0.openPlugin(token, at: now) }) else {
                 throw Refusal.invalidToken
             }

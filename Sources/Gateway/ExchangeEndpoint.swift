@@ -13,7 +13,7 @@ extension Gateway {
 
     func exchangeToken(_ exchange: Exchange, _ form: TokenForm, _ now: Instant) throws -> Step<Reply> {
         let token = try exchanger(exchange, form, at: now)
-        let request = try vendRequest(form, isPlugin: token.kind == .plugin)
+        let request = try vendRequest(form, isPlugin: Self.isPlugin(token))
         do {
             return try broker.vend(request, with: token, at: now, render: Self.exchanged)
                 .otherwise { _, error in try Self.refusal(error) }
@@ -28,7 +28,7 @@ extension Gateway {
         guard form["actor_token"] == nil, form["actor_token_type"] == nil else {
             throw OAuthError(.invalidRequest, "actor tokens are not taken")
         }
-        if let secret = credentials.secret, let token = try? Token(parsing: secret), token.kind == .plugin {
+        if let secret = credentials.secret, let token = try? Token(parsing: secret), Self.isPlugin(token) {
             guard form["subject_token"] == nil else {
                 throw OAuthError(.invalidRequest, "a plugin names the person by userId and shows no subject_token")
             }
@@ -59,8 +59,12 @@ extension Gateway {
             return token
         case .access, .refresh:
             throw OAuthError(.unauthorizedClient, "a token of an OAuth client cannot be exchanged for a provider's")
-        case .session, .plugin, .code, .device, .invitation, .recovery, .passkey: throw refused
+        case .session, .plugin, .pluginPerson, .code, .device, .invitation, .recovery, .passkey: throw refused
         }
+    }
+
+    private static func isPlugin(_ token: borrowing Token) -> Bool {
+        token.kind == .plugin || token.kind == .pluginPerson
     }
 
     private func vendRequest(_ form: TokenForm, isPlugin: Bool) throws -> VendRequest {

@@ -43,7 +43,7 @@ extension Gateway {
             }
             return slot
         // A plugin acts for many persons, and there is no place here to say for whom.
-        case .plugin:
+        case .plugin, .pluginPerson:
             guard try broker.isKnown(token, at: now) else { throw Refusal.invalidToken }
             throw Refusal.notPermitted(.otherCaller)
         default: throw Refusal.invalidToken

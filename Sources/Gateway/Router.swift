@@ -38,6 +38,7 @@ extension Gateway {
         case "/api/plugins":
             return try only(
                 exchange, "GET, POST", [.get: { try self.plugins($0, now) }, .post: { try self.makePlugin($0, now) }])
+        case "/api/person-keys": return try only(exchange, "POST", [.post: { try self.makePersonKey($0, now) }])
         case "/api/activity": return try only(exchange, "GET", [.get: { try self.activity($0, now) }])
         case "/api/requests": return try only(exchange, "GET", [.get: { try self.waitingRequests($0, now) }])
         case "/api/declines":

@@ -137,6 +137,8 @@ extension Gateway {
                             $0.member("createdAt", $1.createdAt.rfc3339)
                             $0.member("endsAt", $1.endsAt)
                         }
+                        writer.member("keyInUse", entry.keyInUse == .own ? "own" : "general")
+                        writer.member("keyUsedAt", entry.keyUsedAt)
                         writer.array("connections", entry.connections) {
                             $0.member("id", $1.connection.text)
                             $0.member("provider", $1.provider.json)

@@ -173,6 +173,8 @@ extension Rows {
                 WHERE id = ?3 AND (last_used_at_ms IS NULL OR last_used_at_ms < ?1)
                 """, [use.at, use.by, connection.blob])
             try dropSuperseded(by: connection, usedAt: use.at)
+        case .plugin(let plugin, let person, let key):
+            try moveKeyInUse(of: plugin, with: person, to: key, at: use.at)
         case .slot(let slot):
             _ = try changed(
                 "UPDATE slot SET last_used_at_ms = ?1 WHERE id = ?2 AND last_used_at_ms < ?1", [use.at, slot.blob])

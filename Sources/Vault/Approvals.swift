@@ -39,13 +39,14 @@ extension Rows {
         ).map(Approval.init)
     }
 
-    /// Gives the plugin this connection's key, sealed to its public key: it need not be there.
+    /// Gives the plugin this connection's key, sealed to a public key: it need not be there.
     public func approve(
         _ plugin: PluginID, for connection: Connection, key: borrowing Key<ConnectionRole>, scopes: ScopeSet,
         at now: Instant
     ) throws {
-        let sealed = try sealToPlugin(plugin, key, of: connection.id, version: connection.keyVersion)
-        guard let sealed else { throw VaultError.conflict }
+        let sealed = try sealToPlugin(
+            plugin, with: connection.person, key, of: connection.id, version: connection.keyVersion)
+        guard let (sealed, pair) = sealed else { throw VaultError.conflict }
         let existing = try row(
             "SELECT id FROM approval WHERE connection = ? AND plugin = ?", [connection.id.blob, plugin.blob])
         let id: ID<ApprovalKind> = try existing.map { try $0.id("id") } ?? random.id()
@@ -53,15 +54,15 @@ extension Rows {
         _ = try changed(
             """
             INSERT INTO approval (id, connection, plugin, person, provider, scopes, status, connection_key,
-                connection_key_form, created_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, 'live', ?, 'sealed', ?)
+                connection_key_form, plugin_person, created_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, 'live', ?, 'sealed', ?, ?)
             ON CONFLICT (connection, plugin) DO UPDATE SET scopes = excluded.scopes, status = 'live',
                 connection_key = excluded.connection_key, connection_key_form = 'sealed',
-                created_at_ms = excluded.created_at_ms
+                plugin_person = excluded.plugin_person, created_at_ms = excluded.created_at_ms
             """,
             [
                 id.blob, connection.id.blob, plugin.blob, connection.person.blob, connection.provider.json, scopes.text,
-                outer.blob, now.milliseconds,
+                outer.blob, pair?.blob, now.milliseconds,
             ])
     }
 
@@ -75,7 +76,8 @@ extension Rows {
             INSERT INTO approval (id, connection, plugin, person, provider, scopes, status, created_at_ms)
             VALUES (?, ?, ?, ?, ?, ?, 'outgrown', ?)
             ON CONFLICT (connection, plugin) DO UPDATE SET scopes = excluded.scopes, status = 'outgrown',
-                connection_key = NULL, connection_key_form = NULL, created_at_ms = excluded.created_at_ms
+                connection_key = NULL, connection_key_form = NULL, plugin_person = NULL,
+                created_at_ms = excluded.created_at_ms
             """,
             [
                 id.blob, connection.id.blob, plugin.blob, connection.person.blob, connection.provider.json, scopes.text,
@@ -92,7 +94,8 @@ extension Rows {
         ).map { try $0.id("connection") }
         _ = try changed(
             """
-            UPDATE approval SET status = 'withdrawn', connection_key = NULL, connection_key_form = NULL
+            UPDATE approval SET status = 'withdrawn', connection_key = NULL, connection_key_form = NULL,
+                plugin_person = NULL
             WHERE plugin = ? AND person = ?
             """, [plugin.blob, person.blob])
         for connection in connections {
@@ -108,33 +111,50 @@ extension Rows {
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
         let live = try rows(
-            "SELECT id, plugin, scopes FROM approval WHERE connection = ? AND status = 'live'", [connection.blob])
+            "SELECT id, plugin, person, scopes FROM approval WHERE connection = ? AND status = 'live'",
+            [connection.blob])
         for row in live {
             let id: ID<ApprovalKind> = try row.id("id")
             let sealed =
                 covers(row.scopes("scopes"), token)
-                ? try sealToPlugin(row.id("plugin"), key, of: connection, version: version) : nil
-            if let sealed {
+                ? try sealToPlugin(
+                    row.id("plugin"), with: row.id("person"), key, of: connection, version: version) : nil
+            if let (sealed, pair) = sealed {
                 _ = try changed(
-                    "UPDATE approval SET connection_key = ?, connection_key_form = 'sealed' WHERE id = ?",
-                    [try outerSeal(sealed, "approval", id.bytes, "connection_key").blob, id.blob])
+                    """
+                    UPDATE approval SET connection_key = ?, connection_key_form = 'sealed', plugin_person = ?
+                    WHERE id = ?
+                    """,
+                    [try outerSeal(sealed, "approval", id.bytes, "connection_key").blob, pair?.blob, id.blob])
             } else {
                 _ = try changed(
                     """
-                    UPDATE approval SET status = 'outgrown', connection_key = NULL, connection_key_form = NULL
+                    UPDATE approval SET status = 'outgrown', connection_key = NULL, connection_key_form = NULL,
+                        plugin_person = NULL
                     WHERE id = ?
                     """, [id.blob])
             }
         }
     }
 
+    /// To the pair of this person with the plugin where there is one, else to the plugin's. nil: there is no such plugin.
     private func sealToPlugin(
-        _ plugin: PluginID, _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64
-    ) throws -> [UInt8]? {
+        _ plugin: PluginID, with person: PersonID, _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID,
+        version: Int64
+    ) throws -> (box: [UInt8], pair: PluginPersonID?)? {
         guard let holder = try self.plugin(plugin) else { return nil }
-        let publicKey = try trusted(holder.publicKey.bytes, tag: holder.publicTag, "plugin", plugin.bytes)
+        let own = try row(
+            "SELECT id, public_key, public_tag FROM plugin_person WHERE plugin = ? AND person = ?",
+            [plugin.blob, person.blob])
+        let pair: PluginPersonID? = try own?.id("id")
+        let publicKey =
+            if let own, let pair {
+                try trusted(own.bytes("public_key"), tag: own.bytes("public_tag"), "plugin_person", pair.bytes)
+            } else {
+                try trusted(holder.publicKey.bytes, tag: holder.publicTag, "plugin", plugin.bytes)
+            }
         let purpose = Purpose.approvalKey(connection, plugin: plugin, version: version)
-        return try HPKE.sealKey(key, to: publicKey, info: purpose, purpose, keyID: 0, random)
+        return (try HPKE.sealKey(key, to: publicKey, info: purpose, purpose, keyID: 0, random), pair)
     }
 }
 

@@ -86,6 +86,7 @@ struct RecentUses {
     enum Used: Hashable {
         case connection(ConnectionID)
         case slot(SlotID)
+        case plugin(PluginID, PersonID, PluginKeyInUse)
     }
 
     struct Use {
@@ -102,6 +103,11 @@ struct RecentUses {
         for line in lines {
             if line.event == AuditEvent.vended.rawValue, let connection = line.connection {
                 note(.connection(connection), Use(at: line.at, by: line.caller))
+            }
+            if line.event == AuditEvent.vended.rawValue, let key = line.kind.flatMap(PluginKeyInUse.init),
+                let person = line.person, let plugin = line.caller.flatMap({ PluginID(parsing: $0) })
+            {
+                note(.plugin(plugin, person, key), Use(at: line.at))
             }
             if let slot = line.caller.flatMap({ SlotID(parsing: $0) }) { note(.slot(slot), Use(at: line.at)) }
         }

@@ -228,7 +228,7 @@ extension HolderKind {
         case .code: .code
         case .access: .access
         case .refresh: .refresh
-        case .session, .apiKey, .plugin, .cli, .recovery, .passkey, .device: nil
+        case .session, .apiKey, .plugin, .pluginPerson, .cli, .recovery, .passkey, .device: nil
         }
     }
 }

@@ -21,22 +21,26 @@ public final class OpenPlugin: Sendable {
     public let slot: SlotID
     public let name: String
     public let owner: PersonID?
+    /// Whom this key is for; nil: it is the plugin's general one.
+    public let person: PersonID?
     public let derived: Key<DerivedRole>
-    let pair: PrivateKey
-    let holder: Key<HolderRole>
+    /// The plugin's, or the person's with it.
+    let pair: PluginPair
 
     init(
-        id: PluginID, slot: SlotID, name: String, owner: PersonID?, derived: consuming Key<DerivedRole>,
-        pair: consuming PrivateKey
+        id: PluginID, slot: SlotID, name: String, owner: PersonID?, person: PersonID?,
+        derived: consuming Key<DerivedRole>, pair: consuming PrivateKey
     ) throws(EnvelopeError) {
         self.id = id
         self.slot = slot
         self.name = name
         self.owner = owner
+        self.person = person
         self.derived = derived
-        holder = try pair.holderKey()
-        self.pair = pair
+        self.pair = try PluginPair(pair)
     }
+
+    public var keyInUse: PluginKeyInUse { person == nil ? .general : .own }
 }
 
 extension Rows {
@@ -96,27 +100,23 @@ extension Rows {
         }
     }
 
+    /// By its general key, or by the one of one person.
     public func openPlugin(_ token: borrowing Token, at now: Instant) throws -> OpenPlugin? {
+        guard let kind = HolderKind(token.kind), kind == .plugin || kind == .pluginPerson else { return nil }
         let row = try row(
             """
-            SELECT slot.salt, slot.private_key, plugin.id, plugin.name, plugin.owner
-            FROM slot JOIN plugin ON plugin.id = slot.plugin WHERE slot.id = ? AND slot.kind = 'plugin'
-                AND (slot.expires_at_ms IS NULL OR slot.expires_at_ms > ?)
-            """, [token.id.blob, now.milliseconds])
-        guard let row, token.kind == .plugin else { return nil }
-        return try openPlugin(
-            token, id: row.id("id"), name: row.text("name"), owner: row.optionalID("owner"), salt: row.bytes("salt"),
-            privateKey: row.bytes("private_key"))
-    }
-
-    func openPlugin(
-        _ token: borrowing Token, id: PluginID, name: String, owner: PersonID?, salt: [UInt8], privateKey: [UInt8]
-    ) throws -> OpenPlugin? {
+            SELECT slot.salt, slot.private_key, plugin.id, plugin.name, plugin.owner, own.person
+            FROM slot JOIN plugin ON plugin.id = slot.plugin LEFT JOIN plugin_person own ON own.id = slot.plugin_person
+            WHERE slot.id = ? AND slot.kind = ? AND (slot.expires_at_ms IS NULL OR slot.expires_at_ms > ?)
+            """, [token.id.blob, kind.rawValue, now.milliseconds])
+        guard let row else { return nil }
         do {
-            let derived = try token.derivedKey(salt: salt, vault: nil)
-            let wrapped = try outerOpen(privateKey, "slot", token.id.bytes, "private_key")
-            let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: .plugin))
-            return try OpenPlugin(id: id, slot: token.id, name: name, owner: owner, derived: derived, pair: pair)
+            let derived = try token.derivedKey(salt: row.bytes("salt"), vault: nil)
+            let wrapped = try outerOpen(row.bytes("private_key"), "slot", token.id.bytes, "private_key")
+            let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: kind))
+            return try OpenPlugin(
+                id: row.id("id"), slot: token.id, name: row.text("name"), owner: row.optionalID("owner"),
+                person: row.optionalID("person"), derived: derived, pair: pair)
         } catch EnvelopeError.doesNotOpen {
             return nil
         }

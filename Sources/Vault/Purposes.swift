@@ -41,6 +41,14 @@ enum Purpose {
         return data
     }
 
+    static func personPrivate(_ pair: PluginPersonID, plugin: PluginID, person: PersonID) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/plugin-person.private-key")
+        data.add(pair)
+        data.add(plugin)
+        data.add(person)
+        return data
+    }
+
     static func serviceKey(_ connection: ConnectionID, version: Int64) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/connection.service-key")
         data.add(connection)

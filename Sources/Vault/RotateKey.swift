@@ -33,7 +33,7 @@ public struct KeyRotation {
                 try rows.reseal(layer, after: after, limit: batch, &progress)
             }
         }
-        for holder in ["vault", "plugin", "slot"] as [StaticString] {
+        for holder in ["vault", "plugin", "plugin_person", "slot"] as [StaticString] {
             try each { rows, after in try rows.retag(holder, after: after, limit: batch, &progress) }
         }
         try each { rows, after in try rows.rekeyBackground(with: keys, after: after, limit: batch, &progress) }
@@ -55,6 +55,7 @@ public struct KeyRotation {
             Layer(table: "vault", column: "private_key"), Layer(table: "slot", column: "private_key"),
             Layer(table: "slot", column: "vault_key"), Layer(table: "connection", column: "vault_key"),
             Layer(table: "approval", column: "connection_key"),
+            Layer(table: "plugin_person", column: "private_key"),
             Layer(table: "link", column: "vault_key"),
             Layer(table: "request", column: "claim", id: "id_hash"),
             Layer(table: "client_token", column: "successor"), Layer(table: "device_request", column: "private_key"),

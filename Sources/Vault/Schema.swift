@@ -6,7 +6,7 @@ enum Schema {
     /// "TSHD", so that a foreign file is told apart from ours.
     static let applicationID: Int32 = 0x5453_4844
 
-    static let versions: [String] = [version1 + clients]
+    static let versions: [String] = [version1 + plugins + clients]
 
     private static let version1 = """
         CREATE TABLE meta (
@@ -54,27 +54,7 @@ enum Schema {
         ) STRICT;
         CREATE INDEX vault_person ON vault (person);
 
-        -- A plugin's key pair outlives its API keys: every key of the plugin wraps the same private half.
-        CREATE TABLE plugin (
-            id BLOB PRIMARY KEY,
-            name TEXT NOT NULL UNIQUE,
-            owner BLOB REFERENCES person (id) ON DELETE CASCADE,
-            public_key BLOB NOT NULL,
-            public_tag BLOB NOT NULL,
-            limits TEXT,                        -- the operator's, for everybody; NULL: none
-            created_at_ms INTEGER NOT NULL
-        ) STRICT;
-
-        -- What a person decided about a plugin as a whole.
-        CREATE TABLE plugin_standing (
-            plugin BLOB NOT NULL REFERENCES plugin (id) ON DELETE CASCADE,
-            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
-            muted INTEGER NOT NULL DEFAULT 0,
-            limits TEXT,
-            PRIMARY KEY (plugin, person)
-        ) STRICT;
-
-        -- One row per holder of a secret. A plugin's slot has no vault; every other slot has one.
+        -- One row per holder of a secret. A plugin's slots have no vault; every other slot has one.
         CREATE TABLE slot (
             id BLOB PRIMARY KEY,
             kind TEXT NOT NULL,
@@ -96,6 +76,11 @@ enum Schema {
             idle_limit_ms INTEGER,
             expires_at_ms INTEGER,
             client_grant BLOB REFERENCES client_grant (id) ON DELETE CASCADE,
+            -- of the key of one person with a plugin: their pair, and the plugin's key that it derives from and ends with
+            plugin_person BLOB REFERENCES plugin_person (id) ON DELETE CASCADE,
+            derived_from BLOB REFERENCES slot (id) ON DELETE CASCADE,
+            CHECK ((kind = 'plugin-person') = (plugin_person IS NOT NULL)),
+            CHECK ((plugin_person IS NULL) = (derived_from IS NULL)),
             CHECK ((vault IS NULL) = (vault_key IS NULL)),
             CHECK ((vault IS NULL) = (made_for IS NULL)),
             CHECK ((vault IS NULL) = (vault_tag IS NULL)),
@@ -105,6 +90,8 @@ enum Schema {
         CREATE INDEX slot_person ON slot (person);
         CREATE INDEX slot_plugin ON slot (plugin);
         CREATE INDEX slot_client_grant ON slot (client_grant) WHERE client_grant IS NOT NULL;
+        CREATE INDEX slot_plugin_person ON slot (plugin_person) WHERE plugin_person IS NOT NULL;
+        CREATE INDEX slot_derived_from ON slot (derived_from) WHERE derived_from IS NOT NULL;
         CREATE INDEX slot_expiry ON slot (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
 
         CREATE TABLE connection (
@@ -198,13 +185,15 @@ enum Schema {
             provider TEXT NOT NULL,
             scopes TEXT NOT NULL,
             status TEXT NOT NULL CHECK (status IN ('live', 'outgrown', 'withdrawn')),
-            connection_key BLOB,                -- outer ‖ wrapped under the holder key, or sealed to the plugin
+            connection_key BLOB,                -- outer ‖ wrapped under the holder key, or sealed to the pair
             connection_key_form TEXT CHECK (connection_key_form IN ('wrapped', 'sealed')),
+            plugin_person BLOB REFERENCES plugin_person (id),   -- whose pair that is; NULL: the plugin's
             created_at_ms INTEGER NOT NULL,
             UNIQUE (connection, plugin),
             CHECK ((status = 'live') = (connection_key IS NOT NULL))
         ) STRICT;
         CREATE INDEX approval_plugin ON approval (plugin, person, provider);
+        CREATE INDEX approval_plugin_person ON approval (plugin_person) WHERE plugin_person IS NOT NULL;
 
         -- What a caller asked of a person. The id itself is not stored: the caller's key and the nonce make it again.
         CREATE TABLE request (

@@ -14,6 +14,8 @@ public enum HolderKind: String, Sendable {
     case refresh = "refresh-token"
     case device = "device-code"
     case passkey
+    /// One person with a plugin, under the key that the plugin's gives for them.
+    case pluginPerson = "plugin-person"
 
     public var tokenKind: TokenKind {
         switch self {
@@ -27,6 +29,7 @@ public enum HolderKind: String, Sendable {
         case .refresh: .refresh
         case .device: .device
         case .passkey: .passkey
+        case .pluginPerson: .pluginPerson
         }
     }
 
@@ -42,6 +45,7 @@ public enum HolderKind: String, Sendable {
         case .access: self = .access
         case .refresh: self = .refresh
         case .device: self = .device
+        case .pluginPerson: self = .pluginPerson
         case .invitation: return nil
         }
     }
@@ -169,7 +173,8 @@ extension Rows {
     func insertSlot(
         _ id: SlotID, _ kind: HolderKind, name: String, person: PersonID?, vault: VaultID?, plugin: PluginID?,
         salt: [UInt8], pair: borrowing PrivateKey, derived: borrowing Key<DerivedRole>, vaultKey: [UInt8]?,
-        vaultTag: [UInt8]?, lifetime: SlotLifetime, client: ClientGrantID? = nil, at now: Instant
+        vaultTag: [UInt8]?, lifetime: SlotLifetime, client: ClientGrantID? = nil, origin: PersonKeyOrigin? = nil,
+        at now: Instant
     ) throws {
         let wrapped = try pair.wrap(under: derived, Purpose.slotPrivate(id, kind: kind), random)
         let privateKey = try outerSeal(minuteSeal(wrapped, kind, id, "private_key"), "slot", id.bytes, "private_key")
@@ -178,15 +183,15 @@ extension Rows {
             """
             INSERT INTO slot (id, kind, name, person, vault, made_for, plugin, salt, public_key, public_tag, vault_tag,
                 private_key, vault_key, vault_key_form, created_at_ms, signed_in_at_ms, last_used_at_ms, idle_limit_ms,
-                expires_at_ms, client_grant)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                expires_at_ms, client_grant, plugin_person, derived_from)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 id.blob, kind.rawValue, name, person?.blob, vault?.blob, vault?.blob, plugin?.blob, salt.blob,
                 try pair.publicKey.bytes.blob, tag.blob, vaultTag?.blob, privateKey.blob, vaultKey?.blob,
                 vaultKey.map { _ in "wrapped" },
                 now.milliseconds, now.milliseconds, now.milliseconds, lifetime.idle,
-                lifetime.absolute.map { now.milliseconds + $0 }, client?.blob,
+                lifetime.absolute.map { now.milliseconds + $0 }, client?.blob, origin?.pair.blob, origin?.slot.blob,
             ])
     }
 

@@ -26,7 +26,8 @@ extension Rows {
                 [person.blob])?["count"] ?? 0
         _ = try changed(
             """
-            UPDATE approval SET status = 'withdrawn', connection_key = NULL, connection_key_form = NULL
+            UPDATE approval SET status = 'withdrawn', connection_key = NULL, connection_key_form = NULL,
+                plugin_person = NULL
             WHERE person = ? AND status != 'withdrawn'
             """, [person.blob])
         let requests = try changed(

@@ -22,6 +22,8 @@ struct Columns {
 
     func id<Kind>(_ index: Int32) -> ID<Kind>? { ID(bytes: blob(index)) }
 
+    func bytes(_ index: Int32) -> [UInt8] { [UInt8](blob(index)) }
+
     func blobs(_ first: Int32, _ second: Int32) -> Blobs { Blobs(blob(first), blob(second)) }
 
     /// Valid until the statement goes on.

@@ -46,6 +46,11 @@ public enum OpenCaller: Sendable {
         }
     }
 
+    /// As which kind of key it is recorded.
+    public var recordedKind: String {
+        if case .plugin(let plugin) = self { plugin.keyInUse.rawValue } else { kind.rawValue }
+    }
+
     public var name: String {
         switch self {
         case .holder(let slot): slot.name
@@ -63,8 +68,8 @@ extension Store {
         }
         guard let holder = row.holder else { throw VaultError.damaged("slot") }
         do {
-            if kind == .plugin {
-                return .plugin(try openPlugin(row, PluginID(high: holder.high, low: holder.low), with: token))
+            if kind == .plugin || kind == .pluginPerson {
+                return .plugin(try openPlugin(row, PluginID(high: holder.high, low: holder.low), kind, with: token))
             }
             guard row.isWrapped, token.kind != .access else { return try openSealed(token, at: now) }
             guard let person = row.person, let madeFor = row.madeFor else { throw VaultError.damaged("slot") }
@@ -82,18 +87,22 @@ extension Store {
                     vault: OpenVault(id: vault, person: person, version: row.keyVersion, key: key),
                     signedInAt: Instant(milliseconds: 0), lastUsedAt: now, derived: derived))
         } catch EnvelopeError.doesNotOpen {
-            return kind == .plugin ? nil : try read { try $0.lockedSlot(token, at: now).map(OpenCaller.locked) }
+            return kind == .plugin || kind == .pluginPerson
+                ? nil : try read { try $0.lockedSlot(token, at: now).map(OpenCaller.locked) }
         }
     }
 
-    private func openPlugin(_ row: VendRow, _ id: PluginID, with token: borrowing Token) throws -> OpenPlugin {
+    private func openPlugin(
+        _ row: VendRow, _ id: PluginID, _ kind: HolderKind, with token: borrowing Token
+    ) throws -> OpenPlugin {
         let derived = try row.boxes.withFirst { try token.derivedKey(salt: $0, vault: nil) }
         let wrapped = try row.boxes.withSecond {
             try keys.outer.open($0, table: "slot", row: token.id, column: "private_key")
         }
-        let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: .plugin))
+        let pair = try PrivateKey.unwrap(wrapped, under: derived, Purpose.slotPrivate(token.id, kind: kind))
         return try OpenPlugin(
-            id: id, slot: token.id, name: row.name, owner: row.person, derived: derived, pair: pair)
+            id: id, slot: token.id, name: row.name, owner: row.person, person: row.onlyPerson, derived: derived,
+            pair: pair)
     }
 
     /// The vault's key was given to this holder while it was away, or to others only.
@@ -111,13 +120,7 @@ extension Store {
                 try keys.outer.open($0, table: "approval", row: candidate.keyRow, column: "connection_key")
             }
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
-            guard form == .sealed else {
-                return (
-                    ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose)), false
-                )
-            }
-            let key = try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose)
-            return (ConnectionKey(key), true)
+            return (try keys.pair(of: candidate, for: plugin).open(inner, form, purpose), form == .sealed)
         case (.holder(let slot), .wrapped):
             let inner = try candidate.boxes.withSecond {
                 try keys.outer.open($0, table: "connection", row: candidate.keyRow, column: "vault_key")
@@ -147,6 +150,14 @@ extension Store {
     }
 }
 
+extension StoreKeys {
+    /// What a plugin's connection key is sealed to, or wrapped under: its own pair, or that of the person.
+    fileprivate func pair(of candidate: VendCandidate, for plugin: OpenPlugin) throws -> PluginPair {
+        guard let own = candidate.ownPair else { return plugin.pair }
+        return try open(own.box, own.id, of: candidate.person, with: plugin)
+    }
+}
+
 extension Rows {
     /// Off the vend path: a holder of a vault, open or locked.
     public func openCaller(_ token: borrowing Token, at now: Instant) throws -> OpenCaller? {
@@ -164,8 +175,8 @@ extension Rows {
         case .plugin(let plugin):
             let purpose = Purpose.approvalKey(candidate.id, plugin: plugin.id, version: candidate.keyVersion)
             let wrapped = try outerSeal(
-                AEAD.wrap(key.key, under: plugin.holder, purpose, random), "approval", candidate.keyRow.bytes,
-                "connection_key")
+                AEAD.wrap(key.key, under: keys.pair(of: candidate, for: plugin).holder, purpose, random), "approval",
+                candidate.keyRow.bytes, "connection_key")
             _ = try changed(
                 """
                 UPDATE approval SET connection_key = ?, connection_key_form = 'wrapped'
@@ -192,21 +203,19 @@ extension Rows {
         case .plugin(let plugin):
             let row = try row(
                 """
-                SELECT id, connection_key, connection_key_form FROM approval
-                WHERE connection = ? AND plugin = ? AND status = 'live'
+                SELECT approval.id, connection_key, connection_key_form, own.id AS own, own.private_key
+                FROM approval LEFT JOIN plugin_person own ON own.id = approval.plugin_person
+                WHERE connection = ? AND approval.plugin = ? AND status = 'live'
                 """, [connection.id.blob, plugin.id.blob])
-            guard let row else { return nil }
+            guard let row, plugin.person ?? connection.person == connection.person else { return nil }
             let id: ID<ApprovalKind> = try row.id("id")
             let inner = try outerOpen(row.bytes("connection_key"), "approval", id.bytes, "connection_key")
             let purpose = Purpose.approvalKey(connection.id, plugin: plugin.id, version: connection.keyVersion)
-            let form: KeyForm = try row.state("connection_key_form")
-            switch form {
-            case .wrapped:
-                return ConnectionKey(try AEAD.unwrap(inner, as: ConnectionRole.self, under: plugin.holder, purpose))
-            case .sealed:
-                return ConnectionKey(
-                    try HPKE.openKey(inner, as: ConnectionRole.self, with: plugin.pair, info: purpose, purpose))
+            var pair = plugin.pair
+            if plugin.person == nil, let own: PluginPersonID = row.optionalID("own") {
+                pair = try keys.open(row.bytes("private_key"), own, of: connection.person, with: plugin)
             }
+            return try pair.open(inner, row.state("connection_key_form"), purpose)
         case .locked: return nil
         }
     }

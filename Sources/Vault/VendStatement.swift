@@ -11,6 +11,7 @@ import Secrets
 public final class VendStatement {
     private let holder: OpaquePointer
     private let plugin: OpaquePointer
+    private let pluginPerson: OpaquePointer
     /// The connection that the statements belong to.
     private let store: Store
 
@@ -18,11 +19,13 @@ public final class VendStatement {
         self.store = store
         holder = try Self.prepare(Self.holderSQL, store)
         plugin = try Self.prepare(Self.pluginSQL, store)
+        pluginPerson = try Self.prepare(Self.pluginPersonSQL, store)
     }
 
     deinit {
         sqlite3_finalize(holder)
         sqlite3_finalize(plugin)
+        sqlite3_finalize(pluginPerson)
     }
 
     // Where a text is one of few, SQLite compares it: what comes out is a number.
@@ -39,17 +42,33 @@ public final class VendStatement {
         WHERE s.id = ?1
         """
 
-    /// Plugins: everything of this provider and person that was ever approved for it.
-    private static let pluginSQL = """
-        SELECT s.kind = ?4, s.salt, s.private_key, p.name, p.owner, p.id, 0, s.expires_at_ms, NULL, 0, 1,
+    private static let pluginColumns = """
+        s.kind = ?4, s.salt, s.private_key, p.name, p.owner, p.id, 0, s.expires_at_ms, NULL, 0, 1,
             c.id, c.vault, c.person, c.status = 'active', c.scopes, c.is_default, c.generation, c.key_version,
             c.credential, c.expires_at_ms, c.obtained_at_ms, c.refreshable, c.next_refresh_at_ms,
             a.id, a.connection_key, a.connection_key_form = 'wrapped', a.scopes,
             CASE a.status WHEN 'live' THEN 0 WHEN 'outgrown' THEN 1 ELSE 2 END, 0, NULL,
             p.limits, w.limits, w.muted
+        """
+
+    /// Plugins: everything of this provider and person that was ever approved for it. What is sealed to the person's own
+    /// pair brings the pair along; where nothing is, nothing is looked up.
+    private static let pluginSQL = """
+        SELECT \(pluginColumns), o.id, o.private_key
         FROM slot s JOIN plugin p ON p.id = s.plugin
             LEFT JOIN plugin_standing w ON w.plugin = p.id AND w.person = ?3
             LEFT JOIN approval a ON a.plugin = p.id AND a.person = ?3 AND a.provider = ?2
+            LEFT JOIN plugin_person o ON o.id = a.plugin_person
+            LEFT JOIN connection c ON c.id = a.connection AND c.status IN ('active', 'reauthorize')
+        WHERE s.id = ?1
+        """
+
+    /// The same by the key of one person: theirs, whoever is named.
+    private static let pluginPersonSQL = """
+        SELECT \(pluginColumns), NULL, NULL, o.person
+        FROM slot s JOIN plugin_person o ON o.id = s.plugin_person JOIN plugin p ON p.id = o.plugin
+            LEFT JOIN plugin_standing w ON w.plugin = p.id AND w.person = o.person
+            LEFT JOIN approval a ON a.plugin = p.id AND a.person = o.person AND a.provider = ?2
             LEFT JOIN connection c ON c.id = a.connection AND c.status IN ('active', 'reauthorize')
         WHERE s.id = ?1
         """
@@ -63,11 +82,16 @@ public final class VendStatement {
         return statement
     }
 
-    /// nil: no such slot. `person` only matters for plugins.
+    /// nil: no such slot. `person` only matters for the general keys of plugins.
     public func find(
         slot: SlotID, kind: TokenKind, provider: String, person: PersonID?
     ) throws(VaultError) -> VendRow? {
-        let statement = kind == .plugin ? plugin : holder
+        let statement =
+            switch kind {
+            case .plugin: plugin
+            case .pluginPerson: pluginPerson
+            default: holder
+            }
         // Bound values stay where they are until the statement is through: SQLite need not copy them.
         var slot = (slot.high.bigEndian, slot.low.bigEndian)
         let hasPerson = kind == .plugin && person != nil
@@ -83,7 +107,7 @@ public final class VendStatement {
                         bind(UnsafeRawBufferPointer(provider), 2, statement)
                         if hasPerson { sqlite3_bind_blob(statement, 3, person.baseAddress, 16, nil) }
                         bind(UnsafeRawBufferPointer(kindName), 4, statement)
-                        outcome = Self.step(statement, isPlugin: kind == .plugin)
+                        outcome = Self.step(statement, kind)
                         sqlite3_reset(statement)
                         sqlite3_clear_bindings(statement)
                     }
@@ -98,7 +122,7 @@ public final class VendStatement {
             statement, index, text.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(text.count), nil)
     }
 
-    private static func step(_ statement: OpaquePointer, isPlugin: Bool) -> Result<VendRow?, VaultError> {
+    private static func step(_ statement: OpaquePointer, _ kind: TokenKind) -> Result<VendRow?, VaultError> {
         var found: VendRow?
         while true {
             switch sqlite3_step(statement) {
@@ -106,13 +130,13 @@ public final class VendStatement {
                 let row = Columns(statement)
                 if found == nil {
                     do throws(VaultError) {
-                        found = try VendRow(row, isPlugin: isPlugin)
+                        found = try VendRow(row, kind)
                     } catch {
                         return .failure(error)
                     }
                 }
                 guard !row.isNull(11) else { continue }
-                guard let candidate = VendCandidate(row) else { return .failure(.damaged("connection")) }
+                guard let candidate = VendCandidate(row, kind) else { return .failure(.damaged("connection")) }
                 found?.candidates.append(candidate)
             case SQLITE_DONE: return .success(found)
             case let code: return .failure(.storage(code: code))
@@ -129,6 +153,8 @@ public struct VendRow: Sendable {
     let boxes: Blobs
     public let name: String
     let person: PersonID?
+    /// Of a key of one person with a plugin: who that is.
+    let onlyPerson: PersonID?
     let holder: (high: UInt64, low: UInt64)?
     let keyVersion: Int64
     let isWrapped: Bool
@@ -138,7 +164,7 @@ public struct VendRow: Sendable {
     public let reach: PluginReach
     public internal(set) var candidates: [VendCandidate] = []
 
-    fileprivate init(_ row: Columns, isPlugin: Bool) throws(VaultError) {
+    fileprivate init(_ row: Columns, _ kind: TokenKind) throws(VaultError) {
         isOfKind = row.number(0) == 1
         boxes = row.blobs(1, 2)
         name = row.text(3)
@@ -153,8 +179,9 @@ public struct VendRow: Sendable {
             if let absolute, let idle { min(absolute, idle) } else { absolute ?? idle }
         isWrapped = row.number(10) == 1
         madeFor = row.id(30)
+        onlyPerson = kind == .pluginPerson ? row.id(36) : nil
         reach =
-            isPlugin
+            kind == .plugin || kind == .pluginPerson
             ? try PluginReach(
                 operators: row.optionalText(31), persons: row.optionalText(32), isMuted: row.number(33) == 1)
             : .unlimited
@@ -186,8 +213,10 @@ public final class VendCandidate: Sendable {
     public let rekeyPending: Bool
     /// Whether this caller was given the connection's key.
     public let hasKey: Bool
+    /// For a plugin's general key: the pair of the person, which the key is for.
+    let ownPair: (id: PluginPersonID, box: [UInt8])?
 
-    fileprivate init?(_ row: Columns) {
+    fileprivate init?(_ row: Columns, _ kind: TokenKind) {
         guard let id: ConnectionID = row.id(11), let vault: VaultID = row.id(12), let person: PersonID = row.id(13),
             let keyRow: ConnectionID = row.id(24)
         else { return nil }
@@ -207,5 +236,7 @@ public final class VendCandidate: Sendable {
         keyForm = row.optionalNumber(26).map { $0 == 1 ? .wrapped : .sealed }
         approvedScopes = ScopeSet(stored: row.text(27))
         approval = row.optionalNumber(28).map { $0 == 0 ? .live : $0 == 1 ? .outgrown : .withdrawn }
+        let pair: PluginPersonID? = kind == .plugin ? row.id(34) : nil
+        ownPair = pair.map { ($0, row.bytes(35)) }
     }
 }

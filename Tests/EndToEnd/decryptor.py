@@ -23,7 +23,7 @@ from pyhpke.exceptions import OpenError
 
 FORMAT, GCM, HPKE = 1, 1, 2
 HEADER, NONCE, TAG, ENC = 4, 12, 16, 32
-TOKEN_PREFIXES = ("tss_", "tsk_", "tsp_", "tsc_", "tsa_", "tsf_", "tsg_", "tsd_", "tsi_", "tsr_")
+TOKEN_PREFIXES = ("tss_", "tsk_", "tsp_", "tsc_", "tsa_", "tsf_", "tsg_", "tsd_", "tsi_", "tsr_", "tsu_")
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -44,6 +44,10 @@ def base64url(text: str) -> bytes:
     if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != text:
         raise Malformed("base64url")
     return decoded
+
+
+def base64url_text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 def identifier(text: str) -> bytes:
@@ -148,6 +152,22 @@ def parse_token(text: str) -> Token:
         raise Malformed("token checksum")
     body = base64url(text[4:68])
     return Token(text[:4], body[:16], body[16:])
+
+
+def person_key(plugin: Token, user_id: str) -> Token:
+    """What a plugin's key gives for one person."""
+    info = fields("toolshed/v1/person-key", user_id)
+    made = HKDF(algorithm=hashes.SHA256(), length=48, salt=None, info=info).derive(plugin.secret)
+    return Token("tsu_", made[:16], made[16:])
+
+
+def token_text(token: Token) -> str:
+    text = token.kind + base64url_text(token.slot + token.secret)
+    checksum, digits = binascii.crc32(text.encode()), ""
+    for _ in range(6):
+        checksum, digit = divmod(checksum, 62)
+        digits = BASE62[digit] + digits
+    return text + digits
 
 
 # Boxes

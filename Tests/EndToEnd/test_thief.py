@@ -30,7 +30,7 @@ class Story:
         self._known: set[str] = set()
         self.step("before anything")
         for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code, self.shows_a_passkey,
-                        self.changes_a_plugins_key, self.refreshes_in_background, self.links_two_vaults, self.loses_a_key,
+                        self.changes_a_plugins_key, self.has_keys_of_persons, self.refreshes_in_background, self.links_two_vaults, self.loses_a_key,
                         self.lets_a_client_in, self.keeps_everything):
             chapter()
         self.ends_processes()
@@ -203,6 +203,27 @@ class Story:
         newer.token("keyed", ["mail.send"], user=hal)
         self.step("a key that was typed")
         self.connect("not the plugin's", hal, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+
+    def has_keys_of_persons(self) -> None:
+        """One plugin, two persons: one was let in before they had a key of their own, and withdraws in the end."""
+        kim, leo, plugin = Person(self.instance, "Kim"), Person(self.instance, "Leo"), Plugin(self.instance)
+        self.connect("own key: before", kim, plugin.link("github", ["repo"], user=kim, reason="kim-general"))
+        plugin.token("github", ["repo"], user=kim, reason="kim-before")
+        self.step("by the general key")
+        own, others = plugin.register(kim), plugin.register(leo)
+        self.step("keys of two persons")
+        self.connect("own key: after", kim, own.link("linear", ["read"], user=kim, reason="kim-own"))
+        for provider, scope in (("github", "repo"), ("linear", "read")):
+            own.token(provider, [scope], user=kim, reason="kim-vend")
+        self.connect("another person's", leo, others.link("github", ["repo"], user=leo, reason="leo-own"))
+        others.token("github", ["repo"], user=leo, reason="leo-vend")
+        self.connect("not let in", kim, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        self.step("used by the keys of two persons")
+        self.secrets["key of one person"] = own.key
+        assert kim.delete(f"/api/plugins/{plugin.id}").status_code == 200
+        self.step("withdrawn by one of them")
+        self.connect("since withdrawn", kim, {"owner": "toolshed", "bridge": "github", "scope": "repo gist"})
+        self.general_key = plugin.key
 
     def links_two_vaults(self) -> None:
         """Each vault has a holder that goes: before the link, with the offer open, and after it."""
@@ -388,6 +409,17 @@ def test_a_revoked_cookie_opens_its_own_vault_and_nothing_else(story, base, robb
 def test_a_replaced_plugin_key_opens_what_its_plugin_was_given_and_nothing_else(story, base, robbed):
     found = robbed("replaced plugin key")
     assert found.access_tokens() == base.access_tokens() | story.all_of("changed")
+
+
+def test_a_plugins_key_for_one_person_opens_what_that_person_approved_and_nothing_of_another(story, base, robbed):
+    found = robbed("key of one person")
+    assert found.access_tokens() == base.access_tokens() | story.all_of("own key")
+    assert found.claims() - base.claims() == {"kim-own", "kim-before", "kim-vend"}
+
+
+def test_a_plugins_general_key_opens_what_every_person_approved(story, base):
+    found = base.another().give_token(story.general_key).work()
+    assert found.access_tokens() == base.access_tokens() | story.all_of("own key") | story.tokens("another person's")
 
 
 def test_a_replaced_recovery_code_opens_its_own_vault_and_nothing_else(story, base, robbed):

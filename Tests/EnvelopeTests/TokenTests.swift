@@ -1,4 +1,5 @@
 import Encoding
+import Foundation
 import Secrets
 import Testing
 
@@ -49,6 +50,24 @@ import Testing
         #expect(text == "tsk_" + Base64URL.encode(id.bytes + secret) + text.suffix(6))
         #expect(text == "tsk_AQIDBAUGBwgJCgsMDQ4PEAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f" + "2BbHaz")
         #expect(token.fingerprint() == sha256(secret))
+    }
+
+    @Test("A plugin's key gives the key for one person that the client libraries derive, too")
+    func person() throws {
+        struct Vector: Decodable {
+            let plugin, user, key: String
+        }
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Fixtures/vectors/person-key.json")
+        let vector = try JSONDecoder().decode(Vector.self, from: Data(contentsOf: file))
+        let person = try #require(PersonID(parsing: vector.user))
+        let own = try Token(parsing: vector.plugin).forPerson(person)
+        #expect(own.kind == .pluginPerson)
+        #expect(try own.text().withString { $0 } == vector.key)
+        let parsed = try Token(parsing: vector.key)
+        #expect(parsed.id == own.id && parsed.fingerprint() == own.fingerprint())
+        let other = try Token(parsing: vector.plugin).forPerson(PersonID(high: 1, low: 2))
+        #expect(other.id != own.id && other.fingerprint() != own.fingerprint())
     }
 
     @Test("A wrong checksum is found for every character changed to any other")

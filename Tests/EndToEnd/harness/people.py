@@ -4,6 +4,7 @@ import itertools
 import secrets
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import decryptor
 import requests
 
 from .instance import Instance
@@ -168,6 +169,18 @@ class Bearer:
         reply = self.vend(*arguments, **more)
         assert reply.status_code == 200, reply.text
         return reply.json()
+
+    def person_key(self, user: Person | str) -> "Bearer":
+        """The key that this plugin's gives for one person, whether or not the server knows it."""
+        user_id = user.user_id if isinstance(user, Person) else user
+        own = decryptor.person_key(decryptor.parse_token(self.key), user_id)
+        return Bearer(self.instance, decryptor.token_text(own), self.id)
+
+    def register(self, user: Person | str) -> "Bearer":
+        """The same, known to the server."""
+        reply = self.post("/api/person-keys", {"userId": user.user_id if isinstance(user, Person) else user})
+        assert reply.status_code == 204, reply.text
+        return self.person_key(user)
 
     def link(self, *arguments, **more) -> dict:
         """A vend that needs a person: the whole answer, with authorizationUrl and requestId."""

@@ -28,6 +28,8 @@ CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tena
 OPEN_COLUMNS = {
     "meta.value", "person.id", "invitation.code_hash", "invitation.person", "vault.id", "vault.person", "vault.public_key",
     "vault.public_tag", "plugin.id", "plugin.owner",
+    "plugin_person.id", "plugin_person.plugin", "plugin_person.person", "plugin_person.public_key", "plugin_person.public_tag",
+    "slot.plugin_person", "slot.derived_from", "approval.plugin_person",
     "plugin_standing.plugin", "plugin_standing.person", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
     "vault.merged_into", "slot.vault", "slot.made_for", "slot.vault_tag", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
     "connection.person", "connection.account_tag", "connection.superseded_by",
@@ -51,7 +53,7 @@ SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
     "connection.service_key", "approval.connection_key", "request.claim", "authorization.verifier",
     "rotation_journal.credential", "activity.claim", "link.vault_key", "client_token.successor",
-    "request_link.id",
+    "request_link.id", "plugin_person.private_key",
     "device_request.private_key",
 }
 
@@ -115,7 +117,8 @@ class Thief:
 
     def _public_keys(self) -> set[bytes]:
         """Whose boxes there are: nothing is sealed to a public key that is not stored or the service's."""
-        stored = {row["public_key"] for table in ("slot", "vault", "plugin") for row in self.loot.rows[table]}
+        stored = {row["public_key"] for table in ("slot", "vault", "plugin", "plugin_person")
+                  for row in self.loot.rows.get(table, [])}
         return stored | {subkeys.service_public for subkeys in self.configured.values()}
 
     # Where keys come from
@@ -159,12 +162,23 @@ class Thief:
         except d.Malformed:
             return self
         self.add(token.secret, origin)
+        if token.kind == "tsp_":
+            self._give_person_keys(token, origin)
         for row in self.loot.rows["slot"]:
             self.add(token.derived_key(row["salt"], row["made_for"]), f"{origin}, derived")
         for row in self.loot.rows.get("client_token", []):
             if row["salt"] is not None:
                 self.add(d.derive(token.derived_key(row["salt"], None), "toolshed/v1/client-token.successor"), f"{origin}, successor")
         return self
+
+    def _give_person_keys(self, plugin: d.Token, origin: str) -> None:
+        """What a plugin's key gives for each person; slots that are none of these would only take time."""
+        for person in {row["id"] for row in self.loot.rows["person"]}:
+            own = d.person_key(plugin, "u_" + d.base64url_text(person))
+            self.add(own.secret, f"{origin}, of one person")
+            for row in self.loot.rows["slot"]:
+                if row["id"] == own.slot:
+                    self.add(own.derived_key(row["salt"], None), f"{origin}, of one person, derived")
 
     def give_output(self, text: str, origin: str = "given") -> "Thief":
         """What a passkey derived, as base64url."""
@@ -273,6 +287,9 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
         yield from outer("slot", "vault_key", row, [
             d.fields("toolshed/v1/slot.vault-key", row["id"], row["vault"], version)
             for version in vault_versions.get(row["vault"], ())])
+    for row in rows.get("plugin_person", []):
+        yield from outer("plugin_person", "private_key", row, [
+            d.fields("toolshed/v1/plugin-person.private-key", row["id"], row["plugin"], row["person"])])
     for row in rows["vault"]:
         yield from outer("vault", "private_key", row, [
             d.fields("toolshed/v1/vault.private-key", row["id"], version) for version in vault_versions[row["id"]]])
