@@ -105,7 +105,7 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        .target(name: "ToolshedClient", dependencies: ["CCurl", "Encoding"], swiftSettings: settings),
+        .target(name: "ToolshedClient", dependencies: ["CCurl", "COpenSSL", "Encoding"], swiftSettings: settings),
         .executableTarget(
             name: "toolshed",
             dependencies: [

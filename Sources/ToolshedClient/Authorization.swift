@@ -1,6 +1,6 @@
 /// Asks for tokens of one person.
 public struct Auth: Sendable {
-    let transport: Transport
+    let caller: Caller
     let userID: String?
 
     /// A token for what is about to be done: exactly these scopes. Throws `AuthorizationRequired` when the person must act
@@ -16,11 +16,11 @@ public struct Auth: Sendable {
         ).json
         let deadline = ContinuousClock.now + .seconds(patienceSeconds)
         while true {
-            let answer = try await transport.call("POST", "/api/tokens/vend", body: body)
+            let answer = try await caller.call("POST", "/api/tokens/vend", body: body)
             if answer.status == 200 { return try Token(answer.document) }
             switch answer.document.texts["error"] {
             case "authorization-required":
-                throw try AuthorizationRequired(answer.document, transport) {
+                throw try AuthorizationRequired(answer.document, caller) {
                     try await getToken(
                         provider, scopes: scopes, reason: reason, tool: tool, account: account, minTTL: minTTL,
                         patienceSeconds: patienceSeconds)
@@ -59,11 +59,11 @@ public struct AuthorizationRequired: Error, Sendable {
     public let expiresIn: Int64
     private let statusURL: String
     private let interval: Int64
-    private let transport: Transport
+    private let caller: Caller
     private let ask: @Sendable () async throws -> Token
 
     init(
-        _ document: Document, _ transport: Transport, ask: @escaping @Sendable () async throws -> Token
+        _ document: Document, _ caller: Caller, ask: @escaping @Sendable () async throws -> Token
     ) throws(ToolshedError) {
         guard let url = document.texts["authorizationUrl"], let statusURL = document.texts["statusUrl"] else {
             throw ToolshedError("unexpected-answer", "the server's answer is not one of Toolshed")
@@ -76,7 +76,7 @@ public struct AuthorizationRequired: Error, Sendable {
         grantedScopes = document.lists["grantedScopes"] ?? []
         expiresIn = document.numbers["expiresIn"] ?? 900
         interval = document.numbers["interval"] ?? 2
-        (self.transport, self.ask) = (transport, ask)
+        (self.caller, self.ask) = (caller, ask)
     }
 
     /// Waits for the person and answers the token. Throws `Declined` when they say no and `RequestEnded` when the link ends
@@ -88,7 +88,7 @@ public struct AuthorizationRequired: Error, Sendable {
             let left = deadline - ContinuousClock.now
             guard left > .zero else { throw RequestEnded(reason: .timeout) }
             try await Task.sleep(for: min(.seconds(interval), left))
-            let answer = try await transport.call("GET", statusURL)
+            let answer = try await caller.call("GET", statusURL)
             let asked = answer.document.numbers["interval"]
             switch (answer.status, answer.document.texts["status"]) {
             case (200, "completed"): return try await ask()
@@ -106,7 +106,7 @@ public struct AuthorizationRequired: Error, Sendable {
 
     /// Withdraws the request; its link ends.
     public func cancel() async throws {
-        let answer = try await transport.call("DELETE", statusURL)
+        let answer = try await caller.call("DELETE", statusURL)
         guard [204, 404].contains(answer.status) else { throw ToolshedError(answer) }
     }
 }

@@ -15,6 +15,8 @@
 /// Nothing is stored: ask again whenever a token is needed. docs/CLIENTS.md has the rest.
 public struct Toolshed: Sendable {
     let transport: Transport
+    private let key: String
+    private let server = Server()
 
     /// What is not given comes from `TOOLSHED_URL`, `TOOLSHED_KEY` or the file `TOOLSHED_KEY_FILE`, and `TOOLSHED_CA_FILE`.
     public init(
@@ -25,13 +27,17 @@ public struct Toolshed: Sendable {
             throw ToolshedError(
                 "not-configured", "TOOLSHED_KEY or TOOLSHED_KEY_FILE: expected the key of a plugin or of a person")
         }
+        self.key = key
         transport = try Transport(
             url: url ?? Self.variable("TOOLSHED_URL") ?? "", key: key,
             caFile: caFile ?? Self.variable("TOOLSHED_CA_FILE"), timeoutSeconds: timeoutSeconds)
     }
 
     /// Whose tokens. With a person's own API key there is nobody to name.
-    public func person(_ userID: String? = nil) -> Person { Person(auth: Auth(transport: transport, userID: userID)) }
+    public func person(_ userID: String? = nil) -> Person {
+        Person(
+            auth: Auth(caller: Caller(transport: transport, server: server, key: key, userID: userID), userID: userID))
+    }
 
     private static func variable(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }

@@ -40,7 +40,8 @@ package struct Transport: Sendable {
 
     /// - Parameter target: a path, or a whole address of the same server.
     package func call(
-        _ method: String, _ target: String, body: [UInt8]? = nil, type: String = "application/json"
+        _ method: String, _ target: String, body: [UInt8]? = nil, type: String = "application/json",
+        key other: String? = nil
     ) async throws -> Answer {
         let url = target.hasPrefix("/") ? origin + target : target
         guard url.hasPrefix(origin + "/") else {
@@ -48,13 +49,19 @@ package struct Transport: Sendable {
         }
         return try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async {
-                continuation.resume(with: Result { try perform(method, url, body, type) })
+                continuation.resume(with: Result { try perform(method, url, body, type, key: other ?? key) })
             }
         }
     }
 
     /// On this thread.
     package func perform(_ method: String, _ url: String, _ body: [UInt8]?, _ type: String) throws -> Answer {
+        try perform(method, url, body, type, key: key)
+    }
+
+    private func perform(
+        _ method: String, _ url: String, _ body: [UInt8]?, _ type: String, key: String?
+    ) throws -> Answer {
         guard Self.isReady, let handle = curl_easy_init() else {
             throw ToolshedError("unreachable", "curl cannot start")
         }

@@ -13,6 +13,7 @@ import pytest
 
 from harness.instance import BINARY, ROOT
 from harness.people import Plugin
+from harness.waiting import until
 
 CLIENTS = ROOT / "clients"
 EXAMPLES = {
@@ -137,12 +138,14 @@ class Odd(ThreadingHTTPServer):
     def __init__(self):
         self.script: dict[str, list] = {}
         self.seen: list[tuple[float, str, str]] = []
+        self.keys: list[tuple[str, str]] = []
         odd = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 odd.seen.append((time.monotonic(), self.command, self.path))
+                odd.keys.append((self.path, self.headers["Authorization"].removeprefix("Bearer ")))
                 answers = odd.script.get(self.path) or [(404, {}, {"error": "not-found"})]
                 status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -192,6 +195,79 @@ def test_waiting_keeps_to_the_pace_that_the_server_sets(language, odd):
     times = [at for at, _, path in odd.seen if path == "/s"]
     assert len(times) == 3 and times[2] - times[1] >= 2.9
     assert times[1] - times[0] >= 0.9
+
+
+# Which key is sent
+
+VECTOR = json.loads((ROOT / "Tests/Fixtures/vectors/person-key.json").read_text())
+STRANGER = (401, {"WWW-Authenticate": "Bearer"}, {"error": "invalid-token"})
+VEND, TELL = "/api/tokens/vend", "/api/person-keys"
+
+
+def run(language, odd) -> tuple[int, str]:
+    return Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY=VECTOR["plugin"], TOOLSHED_USER=VECTOR["user"]).end()
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_the_key_of_the_person_is_sent_and_the_plugins_once_to_tell_of_it(language, odd):
+    own, general = VECTOR["key"], VECTOR["plugin"]
+    odd.script = {VEND: [STRANGER, (403, {}, odd.need(f"{odd.origin}/s")), (200, {}, TOKEN)], TELL: [(204, {}, b"")],
+                  "/s": [(200, {}, {"status": "completed", "interval": 1})]}
+    assert run(language, odd)[0] == 0
+    assert odd.keys == [(VEND, own), (TELL, general), (VEND, own), ("/s", own), (VEND, own)]
+    odd.keys.clear()
+    odd.script[VEND] = [(200, {}, TOKEN)]
+    assert run(language, odd)[0] == 0
+    assert odd.keys == [(VEND, own)]
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+@pytest.mark.parametrize("answer", [(404, {}, {"error": "not-found"}), (405, {"Allow": "GET"}, {"error": "method-not-allowed"})])
+def test_a_server_that_does_not_know_such_keys_is_asked_by_the_plugins(language, odd, answer):
+    own, general = VECTOR["key"], VECTOR["plugin"]
+    odd.script = {VEND: [STRANGER, (403, {}, odd.need(f"{odd.origin}/s")), (200, {}, TOKEN)], TELL: [answer],
+                  "/s": [(200, {}, {"status": "completed", "interval": 1})]}
+    assert run(language, odd)[0] == 0
+    assert odd.keys == [(VEND, own), (TELL, general), (VEND, general), ("/s", general), (VEND, general)]
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_a_server_that_cannot_take_it_just_now_is_told_again(language, odd):
+    odd.script = {VEND: [STRANGER, STRANGER, (200, {}, TOKEN)], TELL: [(503, {"Retry-After": "1"}, {"error": "unavailable"}), (204, {}, b"")]}
+    assert run(language, odd)[0] == 0
+    assert [path for path, _ in odd.keys] == [VEND, TELL, VEND, TELL, VEND]
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+@pytest.mark.parametrize("answer, error, calls", [
+    (STRANGER, "invalid-token", [VEND, TELL]), ((403, {}, {"error": "not-permitted"}), "not-permitted", [VEND, TELL]),
+    ((204, {}, b""), "invalid-token", [VEND, TELL, VEND])])
+def test_a_key_that_is_refused_is_refused_and_nothing_is_tried_for_ever(language, odd, answer, error, calls):
+    odd.script = {VEND: [STRANGER], TELL: [answer]}
+    status, said = run(language, odd)
+    assert status != 0 and error in said and VECTOR["plugin"] not in said and VECTOR["key"] not in said
+    assert [path for path, _ in odd.keys] == calls
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_the_running_service_is_asked_by_the_persons_key(language, environment, person, plugin):
+    for _ in range(2):
+        example = Example(language, **environment)
+        if not person.connections():
+            person.connect(example.link()[0])
+        assert example.end()[0] == 0
+    kinds = lambda: [line["callerKind"] for line in person.get(f"/api/activity?caller={plugin.id}").json()["activity"]  # noqa: E731
+                     if line["event"] == "vended"]
+    until(lambda: kinds() == ["plugin-person"] * 2, "two vends by the key of the person")
+
+
+@pytest.mark.parametrize("key, user", [("tsk_" + VECTOR["plugin"][4:], VECTOR["user"]), (VECTOR["plugin"][:-1], VECTOR["user"]),
+                                       ("tsp_" + "!" * 70, VECTOR["user"])])
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_from_what_is_no_plugins_key_none_is_derived(language, odd, key, user):
+    odd.script = {VEND: [(200, {}, TOKEN)]}
+    assert Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY=key, TOOLSHED_USER=user).end()[0] == 0
+    assert odd.keys == [(VEND, key)]
 
 
 @pytest.mark.parametrize("language", EXAMPLES)

@@ -1,11 +1,22 @@
 // As much of Node.js as toolshed.js uses, so that checking it needs nothing from a registry.
 declare class Buffer extends Uint8Array {
     static concat(parts: Uint8Array[]): Buffer;
+    static from(text: string, encoding: "utf8" | "base64url"): Buffer;
+    static from(bytes: number[]): Buffer;
     static byteLength(text: string): number;
-    toString(encoding?: "utf8"): string;
+    subarray(start?: number, end?: number): Buffer;
+    toString(encoding?: "utf8" | "base64url"): string;
 }
 
 declare const process: { env: Record<string, string | undefined>; exitCode?: number };
+
+declare module "node:crypto" {
+    export interface Hmac {
+        update(part: Uint8Array): Hmac;
+        digest(): Buffer;
+    }
+    export function createHmac(algorithm: "sha256", key: Uint8Array): Hmac;
+}
 
 declare module "node:fs" {
     export function readFileSync(path: string): Buffer;

@@ -13,12 +13,14 @@
 //     }
 //
 // Nothing is stored: ask again whenever a token is needed. docs/CLIENTS.md has the rest.
+import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { inspect } from "node:util";
 
 const MOST_BYTES = 1 << 20;
+const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const TERMINAL = new Set(["completed", "declined", "expired", "failed"]);
 
 /** What a provider's API takes. Its text does not show when it is printed. */
@@ -77,7 +79,7 @@ export class RequestEnded extends ToolshedError {}
 
 /** A person must act: show them `url` and `matchCode`, then wait, or ask again when they come back. */
 export class AuthorizationRequired extends ToolshedError {
-    #transport;
+    #caller;
     #ask;
     #statusUrl;
     #interval;
@@ -85,10 +87,10 @@ export class AuthorizationRequired extends ToolshedError {
     /**
      * @param {number} status
      * @param {Record<string, any>} document
-     * @param {Transport} transport
+     * @param {Caller} caller
      * @param {() => Promise<Token>} ask
      */
-    constructor(status, document, transport, ask) {
+    constructor(status, document, caller, ask) {
         super(status, "authorization-required", String(document.detail ?? ""), document);
         /** @type {string} */ this.url = document.authorizationUrl;
         /** @type {string} */ this.matchCode = document.matchCode;
@@ -99,7 +101,7 @@ export class AuthorizationRequired extends ToolshedError {
         /** @type {number} */ this.expiresIn = document.expiresIn;
         this.#statusUrl = String(document.statusUrl);
         this.#interval = Number(document.interval);
-        this.#transport = transport;
+        this.#caller = caller;
         this.#ask = ask;
     }
 
@@ -116,7 +118,7 @@ export class AuthorizationRequired extends ToolshedError {
             const left = (deadline - performance.now()) / 1000;
             if (left <= 0) throw new RequestEnded(0, "timeout", "the person has not decided yet", {});
             await pause(Math.min(interval, left));
-            const { status, document, retryAfter } = await this.#transport.call("GET", this.#statusUrl);
+            const { status, document, retryAfter } = await this.#caller.call("GET", this.#statusUrl);
             if (status === 429) {
                 // Too fast; from now on this is the pace.
                 interval = Math.max(Number(document.interval ?? retryAfter ?? 0), interval);
@@ -138,7 +140,7 @@ export class AuthorizationRequired extends ToolshedError {
 
     /** Withdraws the request; its link ends. */
     async cancel() {
-        const { status, document, retryAfter } = await this.#transport.call("DELETE", this.#statusUrl);
+        const { status, document, retryAfter } = await this.#caller.call("DELETE", this.#statusUrl);
         if (status !== 204 && status !== 404) throw refusal(status, document, retryAfter);
     }
 }
@@ -177,7 +179,7 @@ export class Person {
 }
 
 class Auth {
-    #transport;
+    #caller;
     #userId;
 
     /**
@@ -185,7 +187,7 @@ class Auth {
      * @param {string | undefined} userId
      */
     constructor(transport, userId) {
-        this.#transport = transport;
+        this.#caller = new Caller(transport, userId);
         this.#userId = userId;
     }
 
@@ -204,10 +206,10 @@ class Auth {
         };
         const deadline = performance.now() + patience * 1000;
         for (;;) {
-            const { status, document, retryAfter } = await this.#transport.call("POST", "/api/tokens/vend", body);
+            const { status, document, retryAfter } = await this.#caller.call("POST", "/api/tokens/vend", body);
             if (status === 200) return new Token(document);
             if (document.error === "authorization-required") {
-                throw new AuthorizationRequired(status, document, this.#transport, () => this.getToken(provider, options));
+                throw new AuthorizationRequired(status, document, this.#caller, () => this.getToken(provider, options));
             }
             const wait = Math.max(1, retryAfter ?? 1);
             if (![0, 429, 503].includes(status) || performance.now() + wait * 1000 > deadline) {
@@ -216,6 +218,88 @@ class Auth {
             await pause(wait);
         }
     }
+}
+
+/**
+ * Asks for one person: with a plugin's key by the key that it gives for this person, so that what is sent for one opens
+ * nothing of another; by the key itself where the server does not know such keys, or nobody is named.
+ */
+class Caller {
+    #transport;
+    #userId;
+    #own;
+
+    /**
+     * @param {Transport} transport
+     * @param {string | undefined} userId
+     */
+    constructor(transport, userId) {
+        this.#transport = transport;
+        this.#userId = userId;
+        this.#own = userId ? transport.personKey(userId) : undefined;
+    }
+
+    /**
+     * @param {string} method
+     * @param {string} target
+     * @param {object} [body]
+     */
+    async call(method, target, body) {
+        if (!this.#own || !this.#transport.knowsPersonKeys) return this.#transport.call(method, target, body);
+        const answer = await this.#transport.call(method, target, body, this.#own);
+        if (answer.status !== 401) return answer;
+        // The first time for this person: the server is told of the key. Telling it twice does no harm.
+        const told = await this.#transport.call("POST", "/api/person-keys", { userId: this.#userId });
+        if (told.status === 404 || told.status === 405) {
+            this.#transport.knowsPersonKeys = false;
+            return this.#transport.call(method, target, body);
+        }
+        return told.status === 204 ? this.#transport.call(method, target, body, this.#own) : told;
+    }
+}
+
+/**
+ * HKDF-SHA-256 (RFC 5869) of a plugin key's secret for one person (docs/KEYS.md); nothing: not a plugin's key.
+ * @param {string} key
+ * @param {string} userId
+ */
+function personKey(key, userId) {
+    if (!/^tsp_[A-Za-z0-9_-]{64}[0-9A-Za-z]{6}$/.test(key)) return undefined;
+    const secret = Buffer.from(key.slice(4, 68), "base64url").subarray(16);
+    const info = Buffer.concat(["toolshed/v1/person-key", userId].flatMap(field => {
+        const bytes = Buffer.from(field, "utf8");
+        return [Buffer.from([0, 0, bytes.length >> 8, bytes.length & 255]), bytes];
+    }));
+    const pseudorandom = hmac(new Uint8Array(32), [secret]);
+    const first = hmac(pseudorandom, [info, Buffer.from([1])]);
+    const second = hmac(pseudorandom, [first, info, Buffer.from([2])]);
+    const text = `tsu_${Buffer.concat([first, second.subarray(0, 16)]).toString("base64url")}`;
+    let [rest, digits] = [crc32(text), ""];
+    for (let place = 0; place < 6; place++) {
+        digits = BASE62[rest % 62] + digits;
+        rest = Math.floor(rest / 62);
+    }
+    return text + digits;
+}
+
+/**
+ * @param {Uint8Array} key
+ * @param {Uint8Array[]} parts
+ */
+function hmac(key, parts) {
+    const made = createHmac("sha256", key);
+    for (const part of parts) made.update(part);
+    return made.digest();
+}
+
+/** @param {string} text ASCII */
+function crc32(text) {
+    let crc = ~0;
+    for (const byte of Buffer.from(text, "utf8")) {
+        crc ^= byte;
+        for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc >>> 0;
 }
 
 /** @param {number} seconds */
@@ -259,9 +343,16 @@ class Transport {
         }
         if (!key) throw new TypeError("TOOLSHED_KEY or TOOLSHED_KEY_FILE: expected the key of a plugin or of a person");
         this.origin = address.origin;
+        /** Until the server says that it does not. */
+        this.knowsPersonKeys = true;
         this.#key = key;
         this.#ca = caFile ? readFileSync(caFile) : undefined;
         this.#timeout = timeout * 1000;
+    }
+
+    /** @param {string} userId */
+    personKey(userId) {
+        return personKey(this.#key, userId);
     }
 
     /**
@@ -270,14 +361,15 @@ class Transport {
      * @param {string} method
      * @param {string} target
      * @param {object} [body]
+     * @param {string} [key]
      * @returns {Promise<{ status: number, document: Record<string, any>, retryAfter?: number }>}
      */
-    call(method, target, body) {
+    call(method, target, body, key = this.#key) {
         const url = new URL(target, this.origin);
         if (url.origin !== this.origin) throw new ToolshedError(0, "unexpected-address", "the server named another server", {});
         const data = body === undefined ? undefined : JSON.stringify(body);
         /** @type {Record<string, string | number>} */
-        const headers = { Authorization: `Bearer ${this.#key}`, Accept: "application/json, application/problem+json" };
+        const headers = { Authorization: `Bearer ${key}`, Accept: "application/json, application/problem+json" };
         if (data !== undefined) {
             headers["Content-Type"] = "application/json";
             headers["Content-Length"] = Buffer.byteLength(data);

@@ -15,19 +15,25 @@ Nothing is stored: ask again whenever a token is needed. docs/CLIENTS.md has the
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 import json
 import os
+import re
 import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Optional
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 __all__ = ["Toolshed", "Person", "Token", "ToolshedError", "AuthorizationRequired", "Declined", "RequestEnded"]
 
 _MOST_BYTES = 1 << 20
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TERMINAL = {"completed", "declined", "expired", "failed"}
 
 
@@ -73,7 +79,7 @@ class RequestEnded(ToolshedError):
 class AuthorizationRequired(ToolshedError):
     """A person must act: show them `url` and `match_code`, then wait, or ask again when they come back."""
 
-    def __init__(self, status: int, document: dict[str, Any], transport: "_Transport", ask: Callable[[], Token]):
+    def __init__(self, status: int, document: dict[str, Any], caller: "_Caller", ask: Callable[[], Token]):
         super().__init__(status, "authorization-required", str(document.get("detail", "")), document)
         self.url: str = document["authorizationUrl"]
         self.match_code: str = document["matchCode"]
@@ -84,7 +90,7 @@ class AuthorizationRequired(ToolshedError):
         self.expires_in: int = document["expiresIn"]
         self._status_url: str = document["statusUrl"]
         self._interval: float = document["interval"]
-        self._transport, self._ask = transport, ask
+        self._caller, self._ask = caller, ask
 
     def when_authorized(self, timeout: Optional[float] = None) -> Token:
         """Waits for the person and answers the token. Raises `Declined` when they say no and `RequestEnded` when the link
@@ -96,7 +102,7 @@ class AuthorizationRequired(ToolshedError):
             if left <= 0:
                 raise RequestEnded(0, "timeout", "the person has not decided yet", {})
             time.sleep(min(interval, left))
-            status, document, retry_after = self._transport.call("GET", self._status_url)
+            status, document, retry_after = self._caller.call("GET", self._status_url)
             if status == 429:
                 # Too fast; from now on this is the pace.
                 interval = max(float(document.get("interval") or retry_after or 0), interval)
@@ -115,7 +121,7 @@ class AuthorizationRequired(ToolshedError):
 
     def cancel(self) -> None:
         """Withdraws the request; its link ends."""
-        status, document, retry_after = self._transport.call("DELETE", self._status_url)
+        status, document, retry_after = self._caller.call("DELETE", self._status_url)
         if status not in (204, 404):
             raise _refusal(status, document, retry_after)
 
@@ -147,7 +153,7 @@ class Person:
 
 class _Auth:
     def __init__(self, transport: "_Transport", user_id: Optional[str]):
-        self._transport, self._user_id = transport, user_id
+        self._caller, self._user_id = _Caller(transport, user_id), user_id
 
     def get_token(self, provider: str, scopes: Iterable[str] = (), reason: str = "", *, tool: str = "",
                   account: Optional[str] = None, min_ttl: Optional[int] = None, patience: float = 15) -> Token:
@@ -160,17 +166,56 @@ class _Auth:
                 body[name] = value
         deadline = time.monotonic() + patience
         while True:
-            status, document, retry_after = self._transport.call("POST", "/api/tokens/vend", body)
+            status, document, retry_after = self._caller.call("POST", "/api/tokens/vend", body)
             if status == 200:
                 return _token(document)
             if document.get("error") == "authorization-required":
-                raise AuthorizationRequired(status, document, self._transport,
+                raise AuthorizationRequired(status, document, self._caller,
                                             lambda: self.get_token(provider, scopes, reason, tool=tool, account=account,
                                                                    min_ttl=min_ttl, patience=patience))
             pause = max(1, retry_after or 1)
             if status not in (0, 429, 503) or time.monotonic() + pause > deadline:
                 raise _refusal(status, document, retry_after)
             time.sleep(pause)
+
+
+class _Caller:
+    """Asks for one person: with a plugin's key by the key that it gives for this person, so that what is sent for one
+    opens nothing of another; by the key itself where the server does not know such keys, or nobody is named."""
+
+    def __init__(self, transport: "_Transport", user_id: Optional[str]):
+        self._transport, self._user_id = transport, user_id
+        self._own = _person_key(transport.key, user_id) if user_id else None
+
+    def call(self, method: str, target: str, body: Optional[dict[str, Any]] = None) -> "_Answer":
+        if self._own is None or not self._transport.knows_person_keys:
+            return self._transport.call(method, target, body)
+        answer = self._transport.call(method, target, body, self._own)
+        if answer[0] != 401:
+            return answer
+        # The first time for this person: the server is told of the key. Telling it twice does no harm.
+        told = self._transport.call("POST", "/api/person-keys", {"userId": self._user_id})
+        if told[0] in (404, 405):
+            self._transport.knows_person_keys = False
+            return self._transport.call(method, target, body)
+        return self._transport.call(method, target, body, self._own) if told[0] == 204 else told
+
+
+def _person_key(key: str, user_id: str) -> Optional[str]:
+    """HKDF-SHA-256 (RFC 5869) of a plugin key's secret for one person (docs/KEYS.md); None: not a plugin's key."""
+    if not re.fullmatch(r"tsp_[A-Za-z0-9_-]{64}[0-9A-Za-z]{6}", key):
+        return None
+    secret = base64.urlsafe_b64decode(key[4:68])[16:]
+    info = b"".join(len(field).to_bytes(4, "big") + field for field in (b"toolshed/v1/person-key", user_id.encode()))
+    pseudorandom = hmac.digest(bytes(32), secret, hashlib.sha256)
+    first = hmac.digest(pseudorandom, info + b"\x01", hashlib.sha256)
+    second = hmac.digest(pseudorandom, first + info + b"\x02", hashlib.sha256)
+    text = "tsu_" + base64.urlsafe_b64encode(first + second[:16]).decode()
+    checksum, digits = binascii.crc32(text.encode()), ""
+    for _ in range(6):
+        checksum, digit = divmod(checksum, 62)
+        digits = _BASE62[digit] + digits
+    return text + digits
 
 
 def _token(document: dict[str, Any]) -> Token:
@@ -203,6 +248,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+_Answer = Tuple[int, Dict[str, Any], Optional[int]]
+
+
 class _Transport:
     def __init__(self, url: str, key: str, ca_file: Optional[str], timeout: float):
         parts = urllib.parse.urlsplit(url)
@@ -212,16 +260,18 @@ class _Transport:
         if not key:
             raise ValueError("TOOLSHED_KEY or TOOLSHED_KEY_FILE: expected the key of a plugin or of a person")
         self.origin = f"{parts.scheme}://{parts.netloc}"
-        self._key, self._timeout = key, timeout
+        self.key, self._timeout = key, timeout
+        #: Until the server says that it does not.
+        self.knows_person_keys = True
         context = ssl.create_default_context(cafile=ca_file or None)
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect())
 
-    def call(self, method: str, target: str, body: Optional[dict[str, Any]] = None) -> tuple[int, dict[str, Any], Optional[int]]:
+    def call(self, method: str, target: str, body: Optional[dict[str, Any]] = None, key: Optional[str] = None) -> _Answer:
         """Status (0: nobody answered), document, Retry-After."""
         url = urllib.parse.urljoin(self.origin, target)
         if not url.startswith(self.origin + "/"):
             raise ToolshedError(0, "unexpected-address", "the server named another server", {})
-        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json, application/problem+json"}
+        headers = {"Authorization": f"Bearer {key or self.key}", "Accept": "application/json, application/problem+json"}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
