@@ -182,6 +182,8 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
         assert person.get(path).status_code == 200
 
     # Ask, poll, decline, ask again, withdraw.
+    assert plugin.post("/api/person-keys", {"userId": person.user_id}).status_code == 204
+    assert plugin.post("/api/person-keys", {"userId": f"u_{'A' * 21}w"}).status_code == 403
     need = plugin.link("github", ["repo"], user=person, reason="list", tool="issues.list")
     assert [plugin.get(f"/api/requests/{need['requestId']}").status_code for _ in range(2)] == [200, 429]
     assert held(Person(instance)).asked(need["authorizationUrl"]).status_code == 403
