@@ -10,14 +10,18 @@ public struct IDToken: Sendable {
 
     public struct Expectation: Sendable {
         public let issuer, clientID, nonce: String
+        /// Where it must say that the person was asked anew: not before this moment.
+        public let askedSince: Instant?
 
-        public init(issuer: String, clientID: String, nonce: String) {
-            (self.issuer, self.clientID, self.nonce) = (issuer, clientID, nonce)
+        public init(issuer: String, clientID: String, nonce: String, askedSince: Instant? = nil) {
+            (self.issuer, self.clientID, self.nonce, self.askedSince) = (issuer, clientID, nonce, askedSince)
         }
     }
 
     public enum Flaw: Error, Hashable, Sendable {
         case malformed, algorithm, key, signature, issuer, audience, expired, notYet, nonce, subject
+        /// Not said when, or it was before (§3.1.2.1, max_age).
+        case notAskedAnew
     }
 
     /// Clocks differ.
@@ -69,6 +73,10 @@ public struct IDToken: Sendable {
         guard let nonce = claims["nonce"]?.string,
             constantTimeEquals(Array(nonce.utf8), Array(expected.nonce.utf8))
         else { throw .nonce }
+        guard let since = expected.askedSince else { return }
+        guard let asked = Self.seconds(claims["auth_time"]), asked + leeway >= since.milliseconds / 1_000,
+            asked - leeway <= seconds
+        else { throw .notAskedAnew }
     }
 
     private static func object(_ part: Substring) -> JSONValue? {

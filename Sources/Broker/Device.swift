@@ -72,7 +72,7 @@ extension Broker {
     public func decide(
         _ decision: DeviceDecision, session: OpenSlot, from address: String, at now: Instant
     ) throws {
-        try requireFresh(session, at: now)
+        if decision.verdict == .approve { try requireFresh(session, at: now) }
         let consent = try waiting(decision.userCode, session: session, from: address, at: now)
         let digest = try consent.digest(for: session)
         let bound = try store.write { try $0.useFormToken(decision.formToken, slot: session.id, at: now) }

@@ -1,12 +1,21 @@
 import Encoding
+import Providers
 import Vault
 
 /// How a person can show anew that it is them.
 public enum Proof: String, CaseIterable, Sendable {
     case passkey
     case recovery
+    /// A provider of the sign-in page that knows them asks them anew.
+    case provider
     /// Nothing yet: adding the first passkey, or making the first recovery code and typing it, is how.
     case first
+}
+
+/// What a person has to show, and with which of them the browser goes elsewhere.
+public struct Proofs: Sendable {
+    public let ways: [Proof]
+    public let providers: [Provider]
 }
 
 extension Broker {
@@ -21,24 +30,32 @@ extension Broker {
 
     /// The same, except for what a person without any proof has to do first: afterwards nobody else can do it.
     func requireFreshUnlessFirstProof(_ session: OpenSlot, at now: Instant) throws {
-        guard try proofs(session.person, at: now) != [.first] else { return }
+        guard try proofs(session.person, at: now).ways != [.first] else { return }
         try requireFresh(session, at: now)
     }
 
-    func proofs(_ person: PersonID, at now: Instant) throws -> [Proof] {
-        let (passkey, recovery) = try store.read {
-            (try $0.hasPasskey(person), try !$0.slots(of: person, kind: .recovery, at: now).isEmpty)
+    func proofs(_ person: PersonID, at now: Instant) throws -> Proofs {
+        let (passkey, recovery, identities) = try store.read {
+            (
+                try $0.hasPasskey(person), try !$0.slots(of: person, kind: .recovery, at: now).isEmpty,
+                try $0.identities(of: person)
+            )
         }
-        let proofs = [passkey ? Proof.passkey : nil, recovery ? .recovery : nil].compactMap { $0 }
-        return proofs.isEmpty ? [.first] : proofs
+        let issuers = Set(identities.map(\.issuer))
+        let providers = signInProviders.filter { $0.issuer.map(issuers.contains) ?? false }
+        let ways = [
+            passkey ? Proof.passkey : nil, recovery ? .recovery : nil, providers.isEmpty ? nil : .provider,
+        ].compactMap { $0 }
+        return Proofs(ways: ways.isEmpty ? [.first] : ways, providers: providers)
     }
 
     /// The same browser and vault under a new session id (W-SESS-1), signed in just now. What the session has under way at
     /// a provider goes on.
     func renew(_ session: OpenSlot, from browser: String, _ rows: Rows, at now: Instant) throws -> SignedIn {
         let signedIn = try signIn(to: session.vault, isExisting: true, from: browser, rows, at: now)
-        try rows.hand(session.id, over: signedIn.session)
-        _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session])
+        try rows.hand(session, over: signedIn.session)
+        // A session that was ended meanwhile stays so.
+        guard try rows.removeSlot(session.id, of: session.person, kinds: [.session]) else { throw Refusal.notSignedIn }
         return signedIn
     }
 }

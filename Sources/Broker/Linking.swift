@@ -99,6 +99,7 @@ extension Broker {
         guard let view = try view(of: link, session: session, at: now), let shown = view.digest else {
             throw Refusal.notFound
         }
+        try requireFresh(session, at: now)
         guard Base64URL.decode(digest) == shown else { throw Refusal.changed }
         try record(AuditRecord(.linked, person: session.person, caller: session.id.text), at: now)
         keeper.forget(.vault(session.vault.id))

@@ -31,19 +31,33 @@ extension Broker {
     public func startSignIn(_ id: ProviderID, session: OpenSlot?, at now: Instant) throws -> Step<Departure> {
         let (provider, _) = try forSignIn(id)
         guard session == nil else { throw Refusal.notPermitted(.signedIn) }
-        return try resolved(provider, at: now).then(self) { broker, provider in
+        return try leave(for: provider, confirming: nil, at: now)
+    }
+
+    /// `POST /api/sign-in/{provider}/confirm`: the same in a session, which the person comes back to. They are asked
+    /// anew there, whoever is signed in at the provider.
+    public func startConfirmation(_ id: ProviderID, session: OpenSlot, at now: Instant) throws -> Step<Departure> {
+        let (provider, _) = try forSignIn(id)
+        guard try proofs(session.person, at: now).providers.contains(where: { $0.id == id }) else {
+            throw Refusal.unknownProvider
+        }
+        return try leave(for: provider, confirming: session.id, at: now)
+    }
+
+    private func leave(for provider: Provider, confirming slot: SlotID?, at now: Instant) throws -> Step<Departure> {
+        try resolved(provider, at: now).then(self) { broker, provider in
             let (state, cookie) = (broker.random.bytes(32), broker.random.bytes(32))
-            let redirectURI = broker.settings.signInCallbackURL(id)
+            let redirectURI = broker.settings.signInCallbackURL(provider.id)
             try broker.store.write {
                 try $0.beginSignIn(
-                    at: id, state: state, cookie: cookie, redirectURI: redirectURI, expiresAt: now.adding(seconds: 600))
+                    at: provider.id, confirming: slot, state: state, cookie: cookie, redirectURI: redirectURI, at: now)
             }
             let text = Base64URL.encode(state)
             let url = try provider.signInURL(
                 state: text, nonce: Self.derived("toolshed/v1/sign-in.nonce", from: cookie),
                 codeChallenge: PKCE.challenge(
                     verifier: Self.derived("toolshed/v1/sign-in.verifier", from: cookie), sha256: { sha256($0) }),
-                redirectURI: redirectURI)
+                redirectURI: redirectURI, anew: slot != nil)
             let name = Self.transactionCookie(state: text)
             return .done(Departure(location: url, cookie: (name, Base64URL.encode(cookie))))
         }
@@ -70,8 +84,12 @@ extension Broker {
         guard let cookie = cookies[name].flatMap({ Base64URL.decode($0) }), flow.began(with: cookie) else {
             return refuse("wrong-browser")
         }
-        // Somebody signed in here meanwhile: nobody is replaced unasked.
-        guard session == nil else { return refuse("signed-in-already") }
+        // Somebody signed in here meanwhile: nobody is replaced unasked, and nobody confirmed in another's place.
+        if let slot = flow.slot {
+            guard session?.id == slot else { return refuse("session-ended") }
+        } else if session != nil {
+            return refuse("signed-in-already")
+        }
         let failed: @Sendable (Broker, any Error) throws -> SignInArrival = { _, error in
             Self.refused(Self.code(for: error), endsCookie: name)
         }
@@ -89,7 +107,14 @@ extension Broker {
                     return .send(try provider.keySetCall()) { broker, result in
                         let identified = try broker.identify(
                             token, keys: result, provider,
-                            nonce: Self.derived("toolshed/v1/sign-in.nonce", from: cookie))
+                            nonce: Self.derived("toolshed/v1/sign-in.nonce", from: cookie),
+                            askedSince: session == nil ? nil : flow.beganAt)
+                        if let session {
+                            let confirmed = try broker.confirm(
+                                session, as: identified.identity, from: browser, at: .now())
+                            return .done(
+                                SignInArrival(location: "/sign-in#confirmed", signedIn: confirmed, endsCookie: name))
+                        }
                         let signedIn = try broker.signIn(
                             as: identified.identity, name: identified.name, newPeople: rules.newPeople, from: browser,
                             at: .now())
@@ -102,10 +127,21 @@ extension Broker {
         }
     }
 
-    enum SignInFailure: Error { case denied, refused }
+    enum SignInFailure: Error { case denied, refused, another }
+
+    /// Whoever came back must be the person whose session it is.
+    private func confirm(
+        _ session: OpenSlot, as identity: Identity, from browser: String, at now: Instant
+    ) throws -> SignedIn {
+        try store.write { rows in
+            guard try rows.person(known: identity)?.id == session.person else { throw SignInFailure.another }
+            return try renew(session, from: browser, rows, at: now)
+        }
+    }
 
     private func identify(
-        _ token: String, keys: Result<ProviderReply, TransportFailure>, _ provider: Provider, nonce: String
+        _ token: String, keys: Result<ProviderReply, TransportFailure>, _ provider: Provider, nonce: String,
+        askedSince: Instant?
     ) throws -> (identity: Identity, name: String) {
         guard case .success(let reply) = keys, reply.status == 200, let set = KeySet(parsing: reply.body) else {
             throw Refusal.providerUnavailable(retryAfter: 10)
@@ -113,7 +149,8 @@ extension Broker {
         guard let issuer = provider.issuer, let client = provider.client else { throw SignInFailure.refused }
         let verified = try IDToken(
             verifying: token, with: set,
-            expecting: IDToken.Expectation(issuer: issuer, clientID: client.id, nonce: nonce), at: .now())
+            expecting: IDToken.Expectation(
+                issuer: issuer, clientID: client.id, nonce: nonce, askedSince: askedSince), at: .now())
         let name = String((verified.name ?? "").withoutControls.prefix(80))
         let shown = name.contains { !$0.isWhitespace } ? name : String(verified.subject.prefix(80))
         return (Identity(issuer: issuer, subject: verified.subject), shown)
@@ -129,6 +166,9 @@ extension Broker {
         case Refusal.providerUnavailable: "provider-unavailable"
         case Refusal.notPermitted(.nobodyHere): "not-a-person-here"
         case SignInFailure.denied: "denied"
+        case SignInFailure.another: "confirmed-by-another"
+        case IDToken.Flaw.notAskedAnew: "not-asked-anew"
+        case Refusal.notSignedIn: "session-ended"
         case is IDToken.Flaw, SignInFailure.refused: "sign-in-refused"
         case is IssuerMismatch: "wrong-issuer"
         default: "failed"

@@ -189,6 +189,10 @@ extension Broker {
         try store.read { try $0.passkeys(of: session.person) }
     }
 
+    public func renamePasskey(_ id: PasskeyID, to name: String, session: OpenSlot) throws {
+        guard try store.write({ try $0.rename(id, to: name, of: session.person) }) else { throw Refusal.notFound }
+    }
+
     public func removePasskey(_ id: PasskeyID, session: OpenSlot, confirm: String?, at now: Instant) throws {
         if let slot = try passkeys(session).first(where: { $0.id == id })?.slot {
             try requireAnotherHolder(than: [slot], by: session, confirm: confirm, at: now)

@@ -26,7 +26,7 @@ public enum Refusal: Error, Sendable {
     /// What the person was shown is no longer so.
     case changed
     case notSignedIn
-    case freshSignInRequired([Proof])
+    case freshSignInRequired(Proofs)
     case invalidInvitation
     case invalidPasskey
     case nameTaken

@@ -8,7 +8,17 @@ extension Gateway {
     func startSignIn(_ exchange: Exchange, _ provider: ProviderID, _ now: Instant) throws -> Step<Reply> {
         try requireSameOrigin(exchange)
         let session = try browser(exchange, at: now)
-        return try broker.startSignIn(provider, session: session, at: now).then(broker) { _, departure in
+        return try leave(broker.startSignIn(provider, session: session, at: now))
+    }
+
+    /// `POST /api/sign-in/{provider}/confirm`: a session goes there to show that it is still the same person.
+    func startConfirmation(_ exchange: Exchange, _ provider: ProviderID, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        return try leave(broker.startConfirmation(provider, session: session, at: now))
+    }
+
+    private func leave(_ departure: Step<Broker.Departure>) throws -> Step<Reply> {
+        try departure.then(broker) { _, departure in
             var reply = Reply.json { $0.object { $0.member("location", departure.location) } }
             if let cookie = departure.cookie {
                 reply.headers.append(

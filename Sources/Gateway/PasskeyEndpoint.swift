@@ -118,6 +118,14 @@ extension Gateway {
             })
     }
 
+    /// `PATCH /api/passkeys/{id}`
+    func renamePasskey(_ exchange: Exchange, _ id: PasskeyID, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(deciding: exchange, at: now)
+        let name = try Members(parsing: exchange, known: ["name"]).name("name")
+        try broker.renamePasskey(id, to: name, session: session)
+        return .done(.noContent)
+    }
+
     func removePasskey(_ exchange: Exchange, _ id: PasskeyID, _ now: Instant) throws -> Step<Reply> {
         try broker.removePasskey(
             id, session: holder(exchange, at: now), confirm: Query(exchange)["confirm"], at: now)

@@ -133,10 +133,13 @@ struct Problem {
         case .freshSignInRequired(let proofs):
             self.init(
                 403, "fresh-sign-in-required", "Sign in again",
-                proofs == [.first]
+                proofs.ways == [.first]
                     ? "Your sign-in is more than ten minutes old. Add a passkey, or make a recovery code and enter it, to show that it is still you."
                     : "Your sign-in is more than ten minutes old. Confirm that it is still you."
-            ) { $0.member("proofs", proofs.map(\.rawValue)) }
+            ) {
+                $0.member("proofs", proofs.ways.map(\.rawValue))
+                $0.array("providers", proofs.providers) { $0.signInProvider($1) }
+            }
         case .invalidPasskey:
             self.init(
                 400, "invalid-passkey", "This passkey does not work here",

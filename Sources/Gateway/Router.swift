@@ -90,6 +90,8 @@ extension Gateway {
             guard let provider = try? ProviderID(path: parts[2]) else { throw Refusal.unknownProvider }
             switch parts[3] {
             case "start": return try only(exchange, "POST", [.post: { try self.startSignIn($0, provider, now) }])
+            case "confirm":
+                return try only(exchange, "POST", [.post: { try self.startConfirmation($0, provider, now) }])
             case "callback": return try only(exchange, "GET", [.get: { try self.finishSignIn($0, provider, now) }])
             default: throw Refusal.notFound
             }
@@ -114,7 +116,9 @@ extension Gateway {
             return try only(exchange, "DELETE", [.delete: { try self.removeHolder($0, id, kinds, now) }])
         case (3, "api", "passkeys"):
             guard let id = PasskeyID(parsing: parts[2]) else { throw Refusal.notFound }
-            return try only(exchange, "DELETE", [.delete: { try self.removePasskey($0, id, now) }])
+            return try only(
+                exchange, "PATCH, DELETE",
+                [.patch: { try self.renamePasskey($0, id, now) }, .delete: { try self.removePasskey($0, id, now) }])
         case (3, "api", "clients"):
             guard let id = ClientGrantID(parsing: parts[2]) else { throw Refusal.notFound }
             return try only(exchange, "DELETE", [.delete: { try self.removeClient($0, id, now) }])

@@ -49,10 +49,7 @@ extension Gateway {
                     // An address is no relying party (WebAuthn §5.1.2).
                     $0.member("passkey", settings.host.contains(where: \.isLetter) && settings.host.first != "[")
                     $0.member("header", user)
-                    $0.array("providers", broker.signInProviders) {
-                        $0.member("provider", $1.id.path)
-                        $0.member("name", $1.name)
-                    }
+                    $0.array("providers", broker.signInProviders) { $0.signInProvider($1) }
                 }
             })
     }
@@ -130,5 +127,13 @@ extension Gateway {
                 $0.member(name, secret)
             }
         }
+    }
+}
+
+extension JSONWriter {
+    /// With which a person signs in, or confirms that it is still them.
+    mutating func signInProvider(_ provider: Provider) {
+        member("provider", provider.id.path)
+        member("name", provider.name)
     }
 }

@@ -23,8 +23,9 @@ extension Provider {
     }
 
     /// Where a browser goes to sign in (OpenID Connect Core 1.0 §3.1.2.1): nothing is asked for but who it is.
+    /// - Parameter anew: whoever is signed in there already is asked once more, and the answer says when.
     public func signInURL(
-        state: String, nonce: String, codeChallenge: String, redirectURI: String
+        state: String, nonce: String, codeChallenge: String, redirectURI: String, anew: Bool = false
     ) throws(ProviderError) -> String {
         guard let client else { throw .notConfigured }
         guard let template = endpoints.authorize, let endpoint = expand(template) else { throw .notDiscovered }
@@ -32,6 +33,12 @@ extension Provider {
         request.set("response_type", "code")
         request.set("scope", "openid profile")
         request.set("nonce", nonce)
+        if anew {
+            request.set("prompt", "login")
+            // Makes `auth_time` a required claim. Not 0, which says no more than the line above: glewlwyd refuses it, and who
+            // looks at it once more after the consent would ask for ever.
+            request.set("max_age", "600")
+        }
         request.set(codeChallenge: codeChallenge)
         return request.url(endpoint: endpoint)
     }

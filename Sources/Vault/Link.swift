@@ -220,6 +220,23 @@ extension Rows {
         return try isCurrent(vault) ? vault : nil
     }
 
+    /// The offers of a session go on in the one that replaces it. What it was given is sealed to its own pair, so it is
+    /// sealed anew to the new one's; the time that is left stays the same.
+    func handLinks(of old: OpenSlot, over to: SlotID) throws {
+        _ = try changed(
+            "UPDATE link SET from_slot = ? WHERE from_slot = ? AND status IN ('offered', 'claimed')",
+            [to.blob, old.id.blob])
+        let taken = try rows("SELECT * FROM link WHERE to_slot = ?", [old.id.blob]).map(Link.init)
+        for link in taken {
+            let box = try openLinked(link, by: old).map {
+                try seal($0, to: to, in: old.vault.id, link: link.id, from: link.fromSlot)
+            }
+            guard link.status != .sealed || box != nil else { continue }
+            _ = try changed(
+                "UPDATE link SET to_slot = ?, vault_key = ? WHERE id = ?", [to.blob, box?.blob, link.id.blob])
+        }
+    }
+
     /// This session's vault becomes part of the other one. false: there is nothing to accept (any more).
     public func acceptLink(_ id: LinkID, by session: OpenSlot, covers: Coverage, at now: Instant) throws -> Bool {
         guard let link = try link(id), link.toSlot == session.id, link.expiresAt > now else { return false }

@@ -101,6 +101,14 @@ extension Rows {
         _ = try changed("UPDATE passkey SET suspect_at_ms = ? WHERE id = ?", [now.milliseconds, passkey.id.blob])
     }
 
+    /// As a holder of its vault it goes by the same name. False when it is gone, or another's.
+    public func rename(_ id: PasskeyID, to name: String, of person: PersonID) throws -> Bool {
+        _ = try changed(
+            "UPDATE slot SET name = ? WHERE id = (SELECT slot FROM passkey WHERE id = ? AND person = ?)",
+            [name, id.blob, person.blob])
+        return try changed("UPDATE passkey SET name = ? WHERE id = ? AND person = ?", [name, id.blob, person.blob]) == 1
+    }
+
     /// With its slot.
     public func removePasskey(_ id: PasskeyID, of person: PersonID) throws -> Bool {
         _ = try changed(
@@ -151,10 +159,9 @@ extension Rows {
     }
 
     /// What a session has under way goes on in the one that replaces it.
-    public func hand(_ old: SlotID, over to: SlotID) throws {
-        _ = try changed("UPDATE authorization SET slot = ? WHERE slot = ?", [to.blob, old.blob])
-        _ = try changed(
-            "UPDATE link SET from_slot = ? WHERE from_slot = ? AND status IN ('offered', 'claimed')",
-            [to.blob, old.blob])
+    public func hand(_ old: OpenSlot, over to: SlotID) throws {
+        _ = try changed("UPDATE authorization SET slot = ? WHERE slot = ?", [to.blob, old.id.blob])
+        _ = try changed("UPDATE sign_in SET slot = ? WHERE slot = ?", [to.blob, old.id.blob])
+        try handLinks(of: old, over: to)
     }
 }

@@ -276,8 +276,12 @@ enum Schema {
             cookie_hash BLOB NOT NULL,
             provider TEXT NOT NULL,
             redirect_uri TEXT NOT NULL,
+            -- the session that is to be confirmed by it; NULL: there is none yet
+            slot BLOB REFERENCES slot (id) ON DELETE CASCADE,
+            began_at_ms INTEGER NOT NULL,
             expires_at_ms INTEGER NOT NULL
         ) STRICT;
+        CREATE INDEX sign_in_slot ON sign_in (slot) WHERE slot IS NOT NULL;
         CREATE INDEX sign_in_expiry ON sign_in (expires_at_ms);
 
         -- One-time secrets of a flow, stored as hashes: form tokens and approvals of the consent page.

@@ -116,7 +116,7 @@ def test_linking_with_the_keyboard_and_what_changes_meanwhile_is_shown_again(pag
     person.api_key("made meanwhile")
     button(other_page, "Link").focus()
     other_page.keyboard.press("Enter")
-    expect(other_page.get_by_role("status")).to_contain_text("Something changed meanwhile")
+    expect(other_page.get_by_role("status")).to_contain_text("Something changed since you last looked")
     expect(other_page.locator("#holders")).to_contain_text("made meanwhile")
     button(other_page, "Link").focus()
     other_page.keyboard.press("Enter")

@@ -16,7 +16,9 @@ OPTIONS = {"protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "interna
 class Device:
     """What a window's passkeys are on."""
 
-    def __init__(self, page: Page, prf: bool = True):
+    def __init__(self, page: Page, prf: bool = True, lists: bool = False):
+        if not lists:  # or the page would be signed in before anybody could press a button
+            page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = () => Promise.resolve(false)")
         self.client = page.context.new_cdp_session(page)
         self.client.send("WebAuthn.enable")
         self.id = self.client.send("WebAuthn.addVirtualAuthenticator", {"options": OPTIONS | {"hasPrf": prf}})["authenticatorId"]
@@ -105,6 +107,79 @@ def test_one_that_derives_nothing_says_that_the_vault_is_another(page, person, l
     page.get_by_role("link", name="Continue").click()
     page.wait_for_url("**/vault")
     expect(part(page, "Connections")).to_contain_text("locked")
+
+
+def test_a_passkey_is_renamed(page, person, look):
+    Device(page)
+    page.goto("/vault")
+    add(page, "This laptop")
+    row = part(page, "Passkeys").get_by_role("listitem")
+    row.get_by_text("Change", exact=True).click()
+    look(page, "vault-passkey-rename")
+    row.get_by_label("Its name").fill("<b>Work</b> laptop")
+    row.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("is called “<b>Work</b> laptop” from now on")
+    expect(part(page, "Passkeys").get_by_role("heading", name="<b>Work</b> laptop")).to_be_visible()
+    page.reload()
+    expect(part(page, "Passkeys").get_by_role("heading", name="<b>Work</b> laptop")).to_be_visible()
+
+
+# The browser's own list
+
+
+HELD = """
+    const get = navigator.credentials.get.bind(navigator.credentials);
+    window.waiting = [];
+    window.broken = false;
+    navigator.credentials.get = options => options.mediation !== "conditional"
+        ? window.broken ? Promise.reject(new DOMException("no", "NotAllowedError")) : get(options)
+        : new Promise((resolve, reject) => {
+            window.waiting.push(options.signal);
+            window.fail = () => reject(new DOMException("no", "NotAllowedError"));
+            options.signal.addEventListener("abort", () => reject(options.signal.reason));
+        });
+"""
+
+
+def test_a_passkey_is_chosen_in_the_browsers_own_list(page, person):
+    """Chromium's virtual devices choose as soon as they are asked, without a hand."""
+    Device(page, lists=True)
+    page.goto("/vault")
+    add(page, "This laptop")
+    with page.expect_response("**/api/sign-in/passkey") as shown:
+        sign_out(page)
+    assert shown.value.status == 200
+    page.wait_for_url("**/vault")
+    expect(part(page, "Passkeys").get_by_role("heading", name="This laptop")).to_be_visible()
+
+
+def test_the_list_is_never_in_the_way_of_the_button(page, person, look):
+    """Neither one that waits nor one that failed."""
+    Device(page, lists=True)
+    page.goto("/vault")
+    add(page, "This laptop")
+    page.add_init_script(HELD)
+    sign_out(page)
+    page.wait_for_function("() => window.waiting.length === 1")
+    expect(page.get_by_label("Or choose one here")).to_have_attribute("autocomplete", "username webauthn")
+    look(page, "sign-in-listed", every=True)
+    button = page.get_by_role("button", name="Sign in", exact=True)
+    page.evaluate("() => { broken = true; }")
+    button.click()
+    expect(page.get_by_role("status")).to_contain_text("No passkey was used")
+    assert page.evaluate("() => waiting[0].aborted")
+    page.wait_for_function("() => window.waiting.length === 2")  # the list is there again
+    page.evaluate("() => { broken = false; fail(); }")
+    button.click()
+    page.wait_for_url("**/vault")
+
+
+def test_where_the_browser_lists_none_there_is_no_field(profiles):
+    page = profiles().new_page()
+    page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = () => Promise.resolve(false)")
+    page.goto("/sign-in")
+    expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+    expect(page.get_by_label("Or choose one here")).to_be_hidden()
 
 
 def test_a_device_that_verifies_nobody_changes_nothing(page, person):

@@ -276,12 +276,15 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
         if bounced:
             visitor.http.cookies.clear()
         assert visitor.navigate(callback, site="cross-site").status_code == (200 if bounced else 303)
+        if not bounced:
+            assert visitor.post("/api/sign-in/corp/confirm").status_code == 200
     device, passkeys = Authenticator(instance), held(Person(instance, signed_in=False))
     assert device.register(person).status_code == 201 and device.show(passkeys).status_code == 200
     assert passkeys.get("/api/sign-in/methods").json()["passkey"] is True
     device.counter -= 1
     assert device.show(passkeys).status_code == 403
     (listed,) = passkeys.get("/api/passkeys").json()["passkeys"]
+    assert person.call("PATCH", f"/api/passkeys/{listed['id']}", {"name": "Laptop"}).status_code == 204
     assert person.delete(f"/api/passkeys/{listed['id']}").status_code == 204
     assert device.show(passkeys).status_code == 400
     assert person.post("/api/vault/lock").status_code == 200

@@ -326,3 +326,30 @@ def test_rubbish_is_never_a_server_error(instance, browser):
     for body in (b"", b"{", b"[]", b"null", json.dumps({"id": "A" * 15_000}).encode(), b'{"id":"AA","id":"AA"}'):
         reply = instance.post("/api/sign-in/passkey", data=body, headers=SAME_ORIGIN | {"Content-Type": "application/json"})
         assert 400 <= reply.status_code < 500
+
+
+# Its name
+
+
+def test_a_passkey_gets_another_name_as_the_holder_that_it_is_too(person, device):
+    address = "/api/passkeys/" + person.get("/api/passkeys").json()["passkeys"][0]["id"]
+    assert person.call("PATCH", address, {"name": "Work laptop"}).status_code == 204
+    assert [each["name"] for each in person.get("/api/passkeys").json()["passkeys"]] == ["Work laptop"]
+    person.connect(LINK)
+    twin = person.elsewhere()
+    assert "Work laptop" in str(twin.get("/api/vault").json()["others"])
+    browser = Person(person.instance, signed_in=False)
+    assert device.show(browser).json()["vault"] == "existing", "the name is no part of what it opens"
+
+
+def test_a_name_is_given_by_its_person_in_their_browser(person, other, device, instance):
+    address = "/api/passkeys/" + person.get("/api/passkeys").json()["passkeys"][0]["id"]
+    before = person.get("/api/passkeys").json()
+    assert_problem(other.call("PATCH", address, {"name": "mine"}), 404, "not-found")
+    assert_problem(person.call("PATCH", "/api/passkeys/w_" + "A" * 22, {"name": "x"}), 404, "not-found")
+    assert_problem(person.api_key().call("PATCH", address, {"name": "x"}), 403, "not-permitted")
+    assert_problem(Person(instance, signed_in=False).call("PATCH", address, {"name": "x"}), 401, "invalid-token")
+    assert_problem(person.call("PATCH", address, {"name": "x"}, headers={"Sec-Fetch-Site": "cross-site"}), 403, "cross-site")
+    for body in ({}, {"name": ""}, {"name": "x" * 81}, {"name": 7}, {"name": "x", "slot": "y"}, []):
+        assert_problem(person.call("PATCH", address, body), 400, "invalid-request")
+    assert person.get("/api/passkeys").json() == before

@@ -30,7 +30,7 @@ class Generic(Family):
             return reply
         now, who = int(self.clock.now()), Account.named(code.account)
         claims = {"iss": self.issuer, "sub": str(who.number), "aud": code.ask.client_id, "exp": now + 300, "iat": now,
-                  "nonce": code.ask.query.get("nonce"), "name": who.name, "email": who.email} | self.settings["id_token"]
+                  "nonce": code.ask.query.get("nonce"), "auth_time": now if "max_age" in code.ask.query else None, "name": who.name, "email": who.email} | self.settings["id_token"]
         return reply | {"id_token": identity.sign(
             {name: value for name, value in claims.items() if value is not None}, self.settings["id_token_alg"],
             self.settings["id_token_header"], self.settings["id_token_spoilt"])}

@@ -1,6 +1,6 @@
 // /authorize: shows which application asks to be let in, and takes the decision. Opening it changes nothing.
 import { armed } from "/armed.js";
-import { byId, call, clean, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
+import { anew, byId, call, clean, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
 
 const states = new Set(["unknown-client", "redirect-mismatch", "invalid-request"]);
 const headings = {
@@ -13,13 +13,13 @@ let warned = false;
 let busy = false; // an answer of the worker is awaited
 let gate;
 
-async function load({ changed = false } = {}) {
+async function load(why = null) {
     gate.disarm();
     busy = true;
     try {
         const asked = await call("GET", `/api/authorize${location.search}`);
         busy = false;
-        if (asked.status === "ready") present(asked, changed);
+        if (asked.status === "ready") present(asked, why);
         else goBack(asked, "refused");
     } catch (problem) {
         busy = false;
@@ -37,14 +37,12 @@ function refuse(problem) {
     show(state);
 }
 
-function present(asked, changed) {
+function present(asked, why) {
     shown = asked;
     draw(asked);
     if (asked.warning && !warned) return show("warning");
     show("ready");
-    if (changed) {
-        say("Something changed since you last looked. Please read it again before you decide.", { tone: "bad", focus: true });
-    }
+    if (why) say(anew(why), { tone: why.code === "confirmed" ? "good" : "bad", focus: true });
     gate.arm();
 }
 
@@ -75,7 +73,7 @@ async function decide(decision) {
     try {
         const back = await call("POST", "/api/authorize", {
             decision, digest: shown.digest, formToken: shown.formToken, query: location.search.slice(1),
-        });
+        }, { again: false });
         say("", { tone: "plain" });
         goBack(back, decision === "approve" ? "approved" : "declined");
     } catch (problem) {
@@ -86,7 +84,7 @@ async function decide(decision) {
 
 function undecided(problem) {
     if (problem.status === 401) return signIn();
-    if (problem.status === 409) return load({ changed: true });
+    if (problem.status === 409) return load(problem);
     if (states.has(problem.code)) return refuse(problem);
     say(problem.sentence, { tone: "bad", focus: true });
     gate.arm();

@@ -1,16 +1,17 @@
 // A sign-in that is too old for what was asked: confirm in place that it is still the same person, and go on.
 import { call, clean, Problem } from "/page.js";
+import { leave } from "/keeping.js";
 import { addPasskey, possible, showPasskey } from "/passkey.js";
 
 let open = null;
 
 /** Whether the person confirmed. One dialog at a time: whoever asks meanwhile waits for the same answer. */
 export function confirmed(problem) {
-    open ??= ask(problem.document.proofs ?? []).finally(() => { open = null; });
+    open ??= ask(problem.document).finally(() => { open = null; });
     return open;
 }
 
-function ask(proofs) {
+function ask({ proofs = [], providers = [] }) {
     const dialog = make("dialog");
     const title = make("h2", "Confirm that it is you", { id: "confirm-title", tabIndex: -1 });
     const said = make("p", "", { role: "alert", className: "note", hidden: true });
@@ -22,7 +23,7 @@ function ask(proofs) {
             button.disabled = true;
             said.hidden = true;
             try {
-                await act();
+                if (await act() === away) return;
                 isDone = true;
                 dialog.close();
             } catch (trouble) {
@@ -35,6 +36,7 @@ function ask(proofs) {
         };
         if (proofs.includes("passkey") && possible()) dialog.append(way("Use your passkey", attempt, showPasskey));
         if (proofs.includes("recovery")) dialog.append(recovery(attempt));
+        for (const provider of providers) dialog.append(elsewhere(provider, attempt));
         if (proofs.includes("first")) dialog.append(...first(attempt));
         const cancel = make("button", "Cancel", { type: "button" });
         cancel.addEventListener("click", () => dialog.close());
@@ -57,6 +59,18 @@ function way(name, attempt, act) {
     button.addEventListener("click", () => attempt(button, act));
     row.append(button);
     return row;
+}
+
+const away = Symbol("the window is on its way elsewhere");
+
+/** The window goes to the provider and comes back to where it was, with what was typed. */
+function elsewhere({ provider, name }, attempt) {
+    return way(`Confirm with ${clean(name, 80)}`, attempt, async () => {
+        const { location: address } = await call("POST", `/api/sign-in/${encodeURIComponent(provider)}/confirm`);
+        leave();
+        location.assign(address);
+        return away;
+    });
 }
 
 function recovery(attempt) {

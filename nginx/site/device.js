@@ -1,7 +1,8 @@
 // /device: takes the code that a program without a browser shows, says who waits under it, and takes the decision. The
 // code is only ever typed: an address that held it would be an address that somebody else can send.
 import { armed } from "/armed.js";
-import { byId, call, clean, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
+import { keeps } from "/keeping.js";
+import { anew, byId, call, clean, fill, head, names, say, show, signIn, stamp, start } from "/page.js";
 
 const form = byId("code");
 let shown = null; // the document that the person is looking at, with the code that led to it
@@ -21,14 +22,14 @@ async function look() {
     }
 }
 
-async function ask(code) {
+async function ask(code, why = null) {
     const button = form.querySelector("button");
     button.disabled = true;
     say("Looking…", { tone: "plain" });
     try {
         const asked = await call("POST", "/api/device", { userCode: code });
         form.reset();
-        say("", { tone: "plain" });
+        say(why ? anew(why) : "", { tone: why ? "good" : "plain" });
         present(asked, code);
     } catch (problem) {
         refuse(problem);
@@ -70,7 +71,7 @@ async function decide(decision) {
     try {
         await call("POST", "/api/device/decision", {
             decision, userCode: shown.code, digest: shown.digest, formToken: shown.formToken,
-        });
+        }, { again: false });
         shown = null;
         const approved = decision === "approve";
         head(approved ? "Let in" : "Declined");
@@ -79,6 +80,8 @@ async function decide(decision) {
     } catch (problem) {
         const code = shown.code;
         shown = null;
+        busy = false;
+        if (problem.code === "confirmed") return ask(code, problem);
         head("Let a program without a browser in");
         show("type");
         form.elements.code.value = problem.status === 409 ? code : "";
@@ -96,5 +99,6 @@ start(() => {
         event.preventDefault();
         ask(form.elements.code.value.trim());
     });
+    keeps(() => shown?.code, ask);
     look();
 });

@@ -1,10 +1,10 @@
 // /link: brings the vault of this browser together with another one of the same person; docs/LINKING.md.
-import { byId, call, clean, fill, head, names, say, show, stamp, start, trouble } from "/page.js";
+import { anew, byId, call, clean, fill, head, names, say, show, stamp, start, trouble } from "/page.js";
 import { kindWord } from "/words.js";
 
 const LINK = "/api/vault/link";
 const PATIENCE = 2000;
-const step = (name, members = {}) => call("POST", LINK, { step: name, ...members });
+const step = (name, members = {}, how) => call("POST", LINK, { step: name, ...members }, how);
 
 let me, offer, timer;
 
@@ -137,18 +137,23 @@ start(() => {
     byId("accept").addEventListener("click", event => act(event.target, async () => {
         clearTimeout(timer);
         try {
-            await step("accept", { id: offer.id, digest: offer.digest });
+            await step("accept", { id: offer.id, digest: offer.digest }, { again: false });
         } catch (problem) {
-            if (problem.code !== "changed") throw problem;
+            if (problem.status !== 409) throw problem;
             delete byId("holders").dataset.digest;
             await look();
-            return say("Something changed meanwhile. Look again; nothing was brought together yet.", { tone: "bad", focus: true });
+            return say(anew(problem), { tone: problem.code === "confirmed" ? "good" : "bad", focus: true });
         }
         say("Linked.");
         ended();
     }));
     byId("unlock").addEventListener("click", event => act(event.target, async () => {
-        await step("unlock", { request: new URLSearchParams(location.search).get("request") });
+        try {
+            await step("unlock", { request: new URLSearchParams(location.search).get("request") }, { again: false });
+        } catch (problem) {
+            if (problem.code !== "confirmed") throw problem;
+            return say(anew(problem), { focus: true });
+        }
         show("unlocked");
         say("The program goes on by itself.", { focus: true });
     }));
@@ -157,6 +162,7 @@ start(() => {
             clearTimeout(timer);
             await step("cancel", { id: offer.id });
             offer = undefined;
+            fill(document, { code: null, until: null });
             head("Link two vaults");
             show("choose");
             say("Cancelled. The two vaults stay as they are.", { focus: true });

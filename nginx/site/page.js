@@ -20,8 +20,12 @@ export class Problem extends Error {
     }
 }
 
-/** Asks the worker on this origin and answers its document, or throws the problem. */
-export async function call(method, path, body) {
+/**
+ * Asks the worker on this origin and answers its document, or throws the problem. Where it wants a fresh sign-in, the
+ * person confirms in place and it goes on; not with `again: false`, for what a person must decide after they confirmed:
+ * then the problem is `confirmed`.
+ */
+export async function call(method, path, body, { again = true } = {}) {
     const headers = { Accept: "application/json, application/problem+json" };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response, text;
@@ -39,7 +43,10 @@ export async function call(method, path, body) {
     const problem = new Problem(response.status, document, response.headers.get("Retry-After"));
     if (problem.code === "fresh-sign-in-required") {
         const { confirmed } = await import("/confirm.js");
-        if (await confirmed(problem)) return call(method, path, body);
+        if (await confirmed(problem)) {
+            if (again) return call(method, path, body);
+            throw new Problem(409, { error: "confirmed", detail: "It is confirmed that it is you. Nothing was decided yet." });
+        }
     }
     throw problem;
 }
@@ -178,6 +185,11 @@ export function arrived() {
     sessionStorage.removeItem(RETURN);
 }
 
+/** What a page says when it was shown anew before a decision. */
+export const anew = problem => (problem.code === "confirmed"
+    ? "It is confirmed that it is you. Nothing was decided yet: read it once more, then decide."
+    : "Something changed since you last looked. Please read it again before you decide.");
+
 /** Runs a page. What was on it is not kept for the back button: it may be out of date, or another person's. */
 export function start(run) {
     addEventListener("pageshow", event => event.persisted && location.reload());
@@ -186,4 +198,5 @@ export function start(run) {
         button.addEventListener("click", () => location.reload());
     }
     run();
+    if (sessionStorage.getItem("kept")) import("/keeping.js").then(({ restore }) => restore());
 }

@@ -6,13 +6,48 @@ const algorithms = [-7, -8, -257]; // ES256, EdDSA, RS256
 
 export const possible = () => "PublicKeyCredential" in window && "credentials" in navigator;
 
+const ask = () => call("POST", "/api/sign-in/passkey/options");
+const question = asked => ({
+    challenge: bytes(asked.challenge), rpId: asked.rpId, timeout: asked.timeout, allowCredentials: [],
+    userVerification: "required", extensions: { prf: { eval: { first: bytes(asked.prfSalt) } } },
+});
+
 /** Signs in, or in a session confirms that it is still the same person. */
 export async function showPasskey() {
-    const asked = await call("POST", "/api/sign-in/passkey/options");
-    const credential = await ceremony(() => navigator.credentials.get({ publicKey: {
-        challenge: bytes(asked.challenge), rpId: asked.rpId, timeout: asked.timeout, allowCredentials: [],
-        userVerification: "required", extensions: { prf: { eval: { first: bytes(asked.prfSalt) } } },
-    } }));
+    waiting?.abort(); // a browser does one at a time, and the button comes first
+    const asked = await ask();
+    return show(await ceremony(() => navigator.credentials.get({ publicKey: question(asked) })));
+}
+
+let waiting = null;
+
+/** Whether this browser lists passkeys in a field, as it lists names and passwords. */
+export const lists = async () => possible() && await PublicKeyCredential.isConditionalMediationAvailable?.().catch(() => false) === true;
+
+/**
+ * Waits in that list until a passkey is chosen, then calls `chosen` with what signs in with it. Asks again before the
+ * question is too old, while the page is seen; ends when a button is used.
+ */
+export async function listPasskeys(chosen) {
+    for (;;) {
+        const asked = await ask();
+        const attempt = waiting = new AbortController();
+        let tooOld = false;
+        const clock = setTimeout(() => attempt.abort(tooOld = true), asked.timeout - 30_000);
+        try {
+            const credential = await navigator.credentials.get({ mediation: "conditional", signal: attempt.signal, publicKey: question(asked) });
+            return chosen(() => show(credential));
+        } catch {
+            if (!tooOld) return;
+        } finally {
+            clearTimeout(clock);
+            if (waiting === attempt) waiting = null;
+        }
+        while (document.hidden) await new Promise(seen => document.addEventListener("visibilitychange", seen, { once: true }));
+    }
+}
+
+function show(credential) {
     const { clientDataJSON, authenticatorData, signature, userHandle } = credential.response;
     const prf = derived(credential);
     return call("POST", "/api/sign-in/passkey", {

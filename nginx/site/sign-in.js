@@ -1,6 +1,6 @@
 // /sign-in: a passkey, whom nginx names, an invitation from the fragment of its link, or a recovery code typed in.
 import { arrived, byId, call, clean, comeBack, destination, fill, head, say, show, stamp, start, trouble } from "/page.js";
-import { possible, showPasskey } from "/passkey.js";
+import { lists, listPasskeys, possible, showPasskey } from "/passkey.js";
 
 const invitation = byId("invitation");
 const recovery = byId("recovery");
@@ -22,11 +22,18 @@ function takeFragment() {
     const target = new URLSearchParams(location.search).get("return");
     if (target !== null) comeBack(target);
     if (location.hash || location.search) history.replaceState(null, "", location.pathname);
+    if (code === "confirmed" || code === "back") return void comesBack(code);
     returned = code === "own";
     if (code.startsWith("tsi_")) invitation.elements.code.value = code;
     const invited = invitation.elements.code.value;
     // Who brings an invitation is new here and has no passkey.
     fill(document, { destination: destination(), invited, passkey: possible() && !invited });
+}
+
+/** From confirming elsewhere, on to where the person was; what they had typed is kept there. */
+async function comesBack(how) {
+    if (how === "confirmed") (await import("/keeping.js")).confirmedElsewhere();
+    go();
 }
 
 async function look() {
@@ -51,10 +58,18 @@ async function offer() {
         fill(document, { header: clean(header, 80), elsewhere: header || providers.length });
         byId("providers").replaceChildren(...providers.map(providerButton));
         byId("providers").hidden = providers.length === 0;
-        if (!passkey) fill(document, { passkey: null });
+        if (!passkey) return fill(document, { passkey: null });
+        if (byId("passkeys").closest("[data-if=passkey]").hidden || !await lists()) return;
+        fill(document, { listed: true });
+        listInField();
     } catch (problem) {
         trouble(problem);
     }
+}
+
+/** The browser's own list; what it cannot do, the button beside it does. */
+function listInField() {
+    listPasskeys(act => enter(byId("passkey"), act)).catch(() => fill(document, { listed: null }));
 }
 
 function providerButton({ provider, name }) {
@@ -84,6 +99,7 @@ async function enter(button, act) {
         own(name);
     } catch (problem) {
         trouble(problem);
+        if (!byId("passkeys").closest("label").hidden) listInField();
     }
     button.disabled = false;
 }

@@ -1,7 +1,7 @@
 // Applications that the person let in: agents by OAuth, and command lines.
 import { all, clean, say, stamp } from "/page.js";
 import { ask } from "/question.js";
-import { takeAway } from "/vault-keys.js";
+import { offerLost, takeAway } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
 
@@ -29,5 +29,6 @@ function clientRow({ id, name: said, kind, unverified, destination, connections,
             say(`${name} is no longer let in.`, { focus: true });
         }),
     }));
+    offerLost(row, id, name, showClients);
     return tie(row);
 }

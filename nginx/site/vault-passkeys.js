@@ -1,5 +1,5 @@
 // The passkeys of the person: what each does, adding and removing.
-import { all, byId, clean, say, stamp, trouble } from "/page.js";
+import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
 import { here } from "/confirm.js";
 import { addPasskey, possible } from "/passkey.js";
 import { ask } from "/question.js";
@@ -24,6 +24,19 @@ function passkeyRow(passkey) {
             say(`“${name}” is removed.`, { focus: true });
         }),
     }));
+    const form = row.querySelector("form");
+    form.elements.name.value = passkey.name;
+    form.addEventListener("submit", async event => {
+        event.preventDefault();
+        try {
+            const renamed = form.elements.name.value.trim();
+            await call("PATCH", `/api/passkeys/${encodeURIComponent(passkey.id)}`, { name: renamed });
+            await showPasskeys();
+            say(`“${name}” is called “${clean(renamed, 80)}” from now on.`, { focus: true });
+        } catch (problem) {
+            trouble(problem);
+        }
+    });
     offerLost(row, passkey.id, name, showPasskeys);
     return tie(row);
 }
