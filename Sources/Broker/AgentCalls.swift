@@ -71,7 +71,7 @@ extension Broker {
         guard let row, let caller = try store.open(row, with: token, at: now) else {
             throw Refusal.invalidToken
         }
-        if case .holder(let slot) = caller, slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }
+        if case .holder(let slot) = caller { keepOpened(slot) }
         let owner = try authorize(caller, asking: nil, person: nil)
         let provider = try provider(request.provider)
         switch try choose(row.candidates, for: request, provider: provider, caller: caller, at: now) {

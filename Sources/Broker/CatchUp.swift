@@ -12,10 +12,16 @@ extension Broker {
         return .holder(try caughtUp(slot, at: now))
     }
 
+    /// A form that opens faster the next time. Where nothing can be stored just now, as on a full disk, the one that is there
+    /// does as well.
+    func keepOpened(_ slot: OpenSlot) {
+        if slot.isSealed { try? store.write { try $0.wrapVaultKey(of: slot) } }
+    }
+
     /// What was put off until this vault is open comes before anything else that the request does. Nearly always there is
     /// nothing: two look-ups.
     func caughtUp(_ slot: OpenSlot, at now: Instant) throws -> OpenSlot {
-        if slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }
+        keepOpened(slot)
         let found = try store.read { try $0.unsettled(in: slot.vault.id) }
         guard !found.isEmpty else { return slot }
         do {

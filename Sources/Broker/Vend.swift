@@ -38,7 +38,7 @@ extension Broker {
         guard let row, let caller = try store.open(row, with: token, at: now) else {
             throw Refusal.invalidToken
         }
-        if case .holder(let slot) = caller, slot.isSealed { try store.write { try $0.wrapVaultKey(of: slot) } }
+        if case .holder(let slot) = caller { keepOpened(slot) }
         // The operator's allow-list is the caller's; the person's own is asked when they are known to be meant.
         guard row.reach.operators?.names(request.provider) ?? true else { throw Refusal.unknownProvider }
         let owner = try authorize(caller, asking: request.userID, person: person)
@@ -106,7 +106,8 @@ extension Broker {
         render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let (key, wasSealed) = try store.openKey(of: candidate, for: caller)
-        if wasSealed { try store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
+        // As in `keepOpened`.
+        if wasSealed { try? store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
 
         if !refreshed, candidate.needsRefresh(minTTL: request.minTTL, at: now) {
             guard provider.isConfigured else { throw Refusal.providerNotConfigured(provider.name) }

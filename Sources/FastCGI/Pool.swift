@@ -185,9 +185,10 @@ extension Pool {
         repeat {
             let exchange = thread.exchange()
             thread.intake.pointee.begin()
+            // Reading counts: a peer that sends slowly holds up its thread, and another must stand in for it.
+            counters.begin()
+            defer { counters.end() }
             if exchange.receive(from: connection, thread.intake, limits) {
-                counters.begin()
-                defer { counters.end() }
                 if isLast { exchange.request.pointee.keepConnection = 0 }
                 let verdict = handler.respond(exchange)
                 guard let keeps = conclude(exchange, verdict, handler) else { return thread.lose(exchange) }

@@ -34,6 +34,8 @@ extension VaultError: CustomStringConvertible {
         case .damaged(let what): "The database holds something that cannot be (\(what)); nothing was changed."
         case .wrongEncryptionKey:
             "ENCRYPTION_KEY is not the one this database was made with; nothing was changed."
+        case .storage(let code) where code & 0xFF == 11 || code & 0xFF == 26:
+            "The database file is damaged (SQLite's code \(code)); nothing was changed. Put a copy back as docs/OPERATIONS.md says."
         case .storage(let code): "SQLite refused with result code \(code); nothing was changed."
         case .envelope(let error): "A sealed value did not open (\(error))."
         case .conflict: "The row moved on while it was worked on; try again."

@@ -47,6 +47,16 @@ import Testing
         for _ in 0..<10 { #expect(other.request("/again")?.hasSuffix("/again") == true) }
     }
 
+    @Test("A thread that rests stands in for one whose request hardly comes")
+    func standingInForReaders() throws {
+        let served = try Served(threads: 4, atWork: 1)
+        let slow = (0..<3).map { _ in served.client() }
+        for client in slow { client.send(Array(Record.request(["DOCUMENT_URI": "/slow"]).prefix(20))) }
+        let begun = ContinuousClock.now
+        #expect(served.client().request("/other") != nil)
+        #expect(ContinuousClock.now - begun < .milliseconds(Limits().ioMilliseconds - 500))
+    }
+
     @Test(
         "A body up to the limit arrives whole, whatever its records", arguments: [0, 1, 4095, 4096, 4097, 65535, 65536])
     func bodies(count: Int) throws {
