@@ -1,0 +1,112 @@
+"""F52 and F53: no memory left, and minutes of everything at once. SOAK: how many minutes (make faults SOAK=360)."""
+
+import os
+import random
+import resource
+import threading
+import time
+from collections import Counter
+
+import pytest
+import requests
+from harness.aftermath import Aftermath, resident
+from harness.waiting import until
+
+MINUTES = float(os.environ.get("SOAK", "1"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("role", ["work", "keep"])
+def test_a_process_without_memory_ends_and_is_replaced(fresh, company, role):
+    """F52: no new mapping is granted to it, so the next allocation that needs one fails."""
+    instance = fresh(environment={"TOOLSHED_WORKERS": "2"}).start()
+    instance.double.set("generic", expires_in=0, refresh="static")
+    us = company(instance)
+    after = Aftermath(instance)
+    [victim, *_] = instance.children(role)
+    limit = resource.prlimit(victim, resource.RLIMIT_AS)
+    resource.prlimit(victim, resource.RLIMIT_AS, (1 << 20, limit[1]))
+    statuses, begun = Counter(), time.monotonic()
+    while victim in instance.children(role) and time.monotonic() - begun < 20:
+        statuses[us.vend().status_code] += 1
+        statuses[us.person.get("/api/connections").status_code] += 1
+    assert set(statuses) <= {200, 503}, statuses
+    if victim in instance.children(role):
+        # What it has already is enough for it: it is let go, and must be well.
+        resource.prlimit(victim, resource.RLIMIT_AS, limit)
+    instance.double.set("generic", expires_in=3600)
+    until(lambda: us.vend().status_code == 200, "a token", 60)
+    print(f"{role}: {dict(statuses)}; {'replaced' if victim not in instance.children(role) else 'went on'}")
+    after.check(us.secrets)
+
+
+@pytest.mark.long
+def test_minutes_of_everything_with_a_kill_now_and_then(fresh, company):
+    """F53: people connect, remove, make keys and vend, tokens end every few seconds, providers fail now and then, and
+    something is killed every twenty seconds."""
+    dice = random.Random(int(os.environ.get("SEED", time.time())))
+    instance = fresh(environment={"TOOLSHED_WORKERS": "2"}).start()
+    instance.double.set("generic", expires_in=5, refresh="rotate+grace")
+    people = [company(instance) for _ in range(6)]
+    [us.vend() for us in people]
+    after, end, odd = Aftermath(instance), threading.Event(), []
+    counts, slow, lock = Counter(), [], threading.Lock()
+    promised: dict[int, set[str]] = {number: set() for number in range(len(people))}
+
+    def live(number: int) -> None:
+        us, turn = people[number], 0
+        while not end.is_set():
+            turn += 1
+            start = time.monotonic()
+            try:
+                if turn % 11 == 0:
+                    reply = us.person.post("/api/keys", {"name": f"{number}-{turn}"})
+                    if reply.status_code == 201:
+                        promised[number].add(reply.json()["id"])
+                elif turn % 17 == 0 and promised[number]:
+                    gone = next(iter(promised[number]))
+                    reply = us.person.delete(f"/api/keys/{gone}")
+                    if reply.status_code in (200, 204, 404):
+                        promised[number].discard(gone)
+                    elif reply.status_code == 503:
+                        promised[number].discard(gone)  # either
+                else:
+                    reply = us.vend()
+                status, text = reply.status_code, reply.text[:200]
+            except requests.RequestException as failure:
+                status, text = type(failure).__name__, str(failure)
+            with lock:
+                counts[status] += 1
+                slow.append(time.monotonic() - start)
+                if status not in (200, 201, 204, 404, 503):
+                    odd.append(f"{status} {text}")
+
+    threads = [threading.Thread(target=live, args=(number,)) for number in range(len(people))]
+    for thread in threads:
+        thread.start()
+    begun, kills = time.monotonic(), Counter()
+    sizes = {role: max(map(resident, instance.children(role))) for role in ("work", "keep")}
+    while time.monotonic() - begun < MINUTES * 60:
+        pause = time.monotonic() + min(20, MINUTES * 20)
+        until(lambda: time.monotonic() > pause, "the next kill", 60)
+        role = dice.choice(["work", "work", "keep"])
+        instance.kill(dice.choice(instance.children(role)))
+        kills[role] += 1
+        until(lambda: len(instance.children("work")) == 2 and len(instance.children("keep")) == 1, "a full pool", 60)
+        if dice.random() < 0.3:
+            instance.double.fault("generic", "refresh", dice.choice(["500", "drop", "empty_400", "truncated"]), times=1)
+    end.set()
+    for thread in threads:
+        thread.join(60)
+    assert odd == [], odd[:5]
+    assert counts[503] < sum(counts.values()) / 10, counts
+    instance.double.post("fault", clear=True)
+    for number, us in enumerate(people):
+        until(lambda: us.vend().status_code == 200, "a token", 60)
+        there = {key["id"] for key in us.person.get("/api/keys?limit=500").json()["keys"]}
+        assert promised[number] <= there, "a key that was given out is not there"
+    slow.sort()
+    print(f"{MINUTES} min: {dict(counts)}, kills {dict(kills)}, p99 {slow[int(len(slow) * 0.99)]:.3f} s, kilobytes at first {sizes}")
+    after.check(growth=2)
+    whole_log = instance.toolshedd("audit", "verify", ok=False)
+    assert whole_log.returncode in (0, 2), whole_log.stdout + whole_log.stderr
