@@ -98,7 +98,8 @@ extension Broker {
     public func clientConsent(
         _ query: AuthorizationQuery, session: OpenSlot, at now: Instant
     ) throws -> Step<ClientConsentAnswer> {
-        try client(query.clientID, at: now).then(self) { broker, client in
+        try client(query.clientID, for: session.person, at: now).then(self) { broker, asking in
+            let client = asking.client
             guard let redirect = client.redirect(for: query.redirectURI) else { throw Refusal.redirectMismatch }
             if let error = try broker.objection(to: query, from: client) {
                 return .done(.refuse(broker.answer(error, query, client, redirect)))
@@ -114,8 +115,8 @@ extension Broker {
     public func decide(
         _ decision: ClientDecision, session: OpenSlot, at now: Instant
     ) throws -> Step<ClientReturn> {
-        try client(decision.query.clientID, at: now).then(self) { broker, client in
-            let query = decision.query
+        try client(decision.query.clientID, for: session.person, at: now).then(self) { broker, asking in
+            let (client, query) = (asking.client, decision.query)
             guard let redirect = client.redirect(for: query.redirectURI) else { throw Refusal.redirectMismatch }
             if let error = try broker.objection(to: query, from: client) {
                 return .done(broker.answer(error, query, client, redirect))
@@ -129,18 +130,21 @@ extension Broker {
             case .decline:
                 let error = OAuthError(.accessDenied, "the person declined")
                 return .done(broker.answer(error, query, client, redirect))
-            case .approve: return .done(try broker.letIn(consent, query, session: session, at: now))
+            case .approve:
+                return .done(try broker.letIn(consent, asking.document, query, session: session, at: now))
             }
         }
     }
 
     /// A family begins: the code opens the vault of this session for a minute, and the client may use what was listed.
     private func letIn(
-        _ consent: ClientConsent, _ query: AuthorizationQuery, session: OpenSlot, at now: Instant
+        _ consent: ClientConsent, _ document: ClientDocument.Read?, _ query: AuthorizationQuery, session: OpenSlot,
+        at now: Instant
     ) throws -> ClientReturn {
         let client = consent.client
         let isCommandLine = client.id == Self.commandLineClient
         let code = try store.write { rows in
+            if let document { try rows.store(document: document, of: client.id, at: now) }
             let grant = try rows.insert(
                 NewClientGrant(
                     client: client.id, kind: isCommandLine ? .cli : .mcp, name: client.shownName,

@@ -21,11 +21,27 @@ extension Broker {
         return try store.read { try $0.client(id, at: now) }
     }
 
+    /// A client that asks a person, and its document where it had to be fetched.
+    struct AskingClient: Sendable {
+        let client: OAuthClient
+        var document: ClientDocument.Read?
+    }
+
+    /// Documents that are fetched in a minute, for one person and for all.
+    private static let fetches: (person: Int64, all: Int64) = (20, 300)
+
     /// The client that a person is asked about: a document at its own address is fetched when it is not at hand, for a
-    /// signed-in person only, so that nobody else can make this server ask another one.
-    func client(_ id: String, at now: Instant) throws -> Step<OAuthClient> {
-        if let known = try knownClient(id, at: now), known.isFresh { return .done(known) }
+    /// signed-in person only and not without end, so that nobody can make this server ask others as often as they like.
+    /// It is kept once somebody approves: an address that anybody can make up leaves nothing here.
+    func client(_ id: String, for person: PersonID, at now: Instant) throws -> Step<AskingClient> {
+        if let known = try knownClient(id, at: now), known.isFresh { return .done(AskingClient(client: known)) }
         guard ClientDocument.host(of: id) != nil else { throw Refusal.unknownClient }
+        let label = Array("client documents".utf8)
+        let wait = rates.take(
+            [
+                (RateTable.Key(label, person.bytes), Self.fetches.person), (RateTable.Key(label), Self.fetches.all),
+            ], at: now)
+        if let wait { throw Refusal.rateLimited(retryAfter: wait) }
         var limits = ProviderCall.Limits()
         limits.replyBytes = ClientDocument.maximumBytes
         limits.totalMilliseconds = 5_000
@@ -37,17 +53,12 @@ extension Broker {
                 ProviderCall.Header("Accept", "application/json"),
                 ProviderCall.Header("User-Agent", ProviderCall.userAgent),
             ], limits: limits)
-        return .send(call) { broker, result in
+        return .send(call) { _, result in
             guard case .success(let reply) = result,
                 let metadata = try? ClientDocument.parse(reply, id: id, clean: \.withoutControls)
             else { throw Refusal.unknownClient }
-            let now = Instant.now()
-            let known = try broker.store.write { rows in
-                try rows.store(document: metadata, of: id, freshFor: ClientDocument.freshness(reply), at: now)
-                return try rows.client(id, at: now)
-            }
-            guard let known else { throw Refusal.unknownClient }
-            return .done(known)
+            let read = ClientDocument.Read(metadata: metadata, freshSeconds: ClientDocument.freshness(reply))
+            return .done(AskingClient(client: OAuthClient(document: read, of: id), document: read))
         }
     }
 

@@ -22,10 +22,34 @@ public struct RemovalResult: Sendable {
     }
 }
 
+extension RemovalResult {
+    fileprivate var event: AuditEvent {
+        switch atProvider {
+        case .revoked: .revoked
+        case .unsupported: .revocationUnsupported
+        case .failed: .revocationFailed
+        case .notApplicable: .revocationNotAsked
+        }
+    }
+}
+
 extension Broker {
+    /// On record with what came of it, too: that it was taken away here says nothing of there.
+    public func remove(_ id: ConnectionID, session: OpenSlot, at now: Instant) throws -> Step<RemovalResult> {
+        guard let connection = try store.read({ try $0.connection(id) }) else { throw Refusal.notFound }
+        let person = session.person
+        return try takeAway(id, session: session, at: now).then(self) { broker, result in
+            // What is done is done: an answer is not held back because it could not be written down.
+            try? broker.record(
+                AuditRecord(
+                    result.event, person: person, provider: connection.provider.json, connection: id), at: .now())
+            return .done(result)
+        }
+    }
+
     /// Here first and always (A-REV-1), then at the provider where it can be: the credential is opened before its row
     /// goes, because nothing opens it afterwards.
-    public func remove(_ id: ConnectionID, session: OpenSlot, at now: Instant) throws -> Step<RemovalResult> {
+    private func takeAway(_ id: ConnectionID, session: OpenSlot, at now: Instant) throws -> Step<RemovalResult> {
         let found = try store.read { rows in
             try rows.connection(id).map { connection in
                 (

@@ -110,8 +110,8 @@ extension ActivityFilter {
             (try? ProviderID(parsing: $0))?.json
         }
         connection = try read("connection", "the id of a connection") { ConnectionID(parsing: $0) }
-        caller = try read("caller", "the id of a plugin, key or signed-in place") {
-            PluginID(parsing: $0)?.text ?? SlotID(parsing: $0)?.text
+        caller = try read("caller", "the id of a plugin, application, key or signed-in place") {
+            PluginID(parsing: $0)?.text ?? ClientGrantID(parsing: $0)?.text ?? SlotID(parsing: $0)?.text
         }
         event = try read("event", "an event of the list") { AuditEvent(rawValue: $0) }
         from = try read("from", "a time (RFC 3339)") { Instant(rfc3339: $0) }

@@ -134,6 +134,16 @@ public struct ClientMetadata: Sendable, Hashable {
 
 /// An address that is a client's id (client id metadata documents, standards.md B-CIMD-1).
 public enum ClientDocument {
+    /// What was found there, and how long it may be kept.
+    public struct Read: Sendable {
+        public let metadata: ClientMetadata
+        public let freshSeconds: Int64
+
+        public init(metadata: ClientMetadata, freshSeconds: Int64) {
+            (self.metadata, self.freshSeconds) = (metadata, freshSeconds)
+        }
+    }
+
     /// Longest document that is read.
     public static let maximumBytes = 10 * 1024
 

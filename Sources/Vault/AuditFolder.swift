@@ -16,7 +16,7 @@ public final class AuditFolder {
         (self.store, self.folder, self.pieceBytes) = (store, folder, pieceBytes)
     }
 
-    private struct Piece {
+    struct Piece {
         let name: String
         let lines: [AuditLine]
         let end: Int64
@@ -60,7 +60,7 @@ public final class AuditFolder {
     }
 
     /// The whole lines after `offset`. What follows the last newline is still being written, or was never finished.
-    private func read(_ name: String, from offset: Int64) -> Piece? {
+    func read(_ name: String, from offset: Int64) -> Piece? {
         let path = "\(folder)/\(name)"
         var status = stat()
         guard stat(path, &status) == 0, Int64(status.st_size) > offset else { return nil }

@@ -8,7 +8,12 @@ import Synchronization
 public enum AuditEvent: String, Sendable {
     case vended, refreshed
     case refreshFailed = "refresh-failed"
-    case consented, declined, connected, removed, revoked
+    case consented, declined, connected, removed
+    /// What the provider said when a connection was removed.
+    case revoked
+    case revocationUnsupported = "revocation-unsupported"
+    case revocationFailed = "revocation-failed"
+    case revocationNotAsked = "revocation-not-asked"
     case tokenReplaced = "token-replaced"
     case pluginApproved = "plugin-approved"
     case pluginWithdrawn = "plugin-withdrawn"

@@ -16,7 +16,19 @@ public struct AuditFinding: Hashable, Sendable {
         case rewritten
         /// A checkpoint names a file that is not there, and was not removed by the service.
         case fileMissing = "file-missing"
+        /// The file is as it was written; the table that people read does not have this record.
+        case notListed = "not-listed"
+        /// The table says something else.
+        case listedOtherwise = "listed-otherwise"
+        /// The table has records that are in no file.
+        case unrecorded
+
+        /// A fault of the table and not of the files.
+        public var isOfTable: Bool { [.notListed, .listedOtherwise, .unrecorded].contains(self) }
     }
+
+    /// What stands for the table where a file is named.
+    public static let table = "activity"
 
     public let file: String
     public let record: Int64
@@ -29,6 +41,9 @@ public struct AuditFinding: Hashable, Sendable {
         case .truncated: "record \(record) is missing, and all after it: the file was longer at a checkpoint"
         case .rewritten: "record \(record) or one soon after it was written anew: a checkpoint saw another"
         case .fileMissing: "the file is gone, which was there at a checkpoint"
+        case .notListed: "record \(record) is here and not in what people read"
+        case .listedOtherwise: "record \(record) is not what people read of it"
+        case .unrecorded: "people read records that are in no file"
         }
     }
 }
@@ -52,6 +67,8 @@ public struct AuditFileReport: Sendable {
     public var tornBytes = 0
     /// False: the key of this file was not given, so that only numbers and checkpoints were looked at.
     public var isAuthenticated = true
+    /// Records that the keeper has not yet taken up into the table.
+    public var waiting: Int64 = 0
     public var finding: AuditFinding?
 }
 
@@ -74,7 +91,9 @@ public struct AuditVerifier: Sendable {
     }
 
     /// Every file of the folder, the oldest first, and those that should be there.
-    public func verify(folder: String) throws -> [AuditFileReport] {
+    ///
+    /// - Parameter listing: the table that was filled from this folder, to be held against it.
+    public func verify(folder: String, listing: AuditListing? = nil) throws -> [AuditFileReport] {
         let names = AuditFolder.names(in: folder)
         let contents = try names.map { try AuditContent(folder: folder, name: $0) }
         // A file says how far the one before it was.
@@ -85,17 +104,23 @@ public struct AuditVerifier: Sendable {
             checkpoints[previous.file]?.sort { $0.count < $1.count }
         }
         var reports: [AuditFileReport] = []
-        for content in contents { try reports.append(verify(content, checkpoints[content.name] ?? [])) }
+        for content in contents { try reports.append(verify(content, checkpoints[content.name] ?? [], listing)) }
         for name in checkpoints.keys.sorted() where !names.contains(name) && !removed.contains(name) {
             var report = AuditFileReport(file: name)
             report.finding = AuditFinding(file: name, record: 0, fault: .fileMissing)
+            reports.append(report)
+        }
+        // Only where every record was looked for does their number say something.
+        if let listing, listing.hasOthers, reports.allSatisfy({ $0.finding == nil }) {
+            var report = AuditFileReport(file: AuditFinding.table)
+            report.finding = AuditFinding(file: report.file, record: 0, fault: .unrecorded)
             reports.append(report)
         }
         return reports
     }
 
     private func verify(
-        _ content: AuditContent, _ checkpoints: [AuditCheckpoint]
+        _ content: AuditContent, _ checkpoints: [AuditCheckpoint], _ listing: AuditListing?
     ) throws -> AuditFileReport {
         var report = AuditFileReport(file: content.name)
         report.tornBytes = content.tornBytes
@@ -116,8 +141,10 @@ public struct AuditVerifier: Sendable {
         var chain = AuditChain(key)
         var trusted: Int64 = 0
         var pending = checkpoints[...]
-        for line in content.lines {
-            guard let line = AuditEntry(line), report.end != .closed else {
+        var listed: [(record: Int64, line: AuditLine)] = []
+        let foldedBytes = listing?.foldedBytes(of: content.name) ?? 0
+        for text in content.lines {
+            guard let line = AuditEntry(text), report.end != .closed else {
                 fault(.changed, report.records)
                 break
             }
@@ -131,6 +158,9 @@ public struct AuditVerifier: Sendable {
                 break
             }
             chain.advance(to: value)
+            if listing != nil, let record = AuditLine(parsing: text) {
+                if text.endIndex < foldedBytes { listed.append((report.records, record)) } else { report.waiting += 1 }
+            }
             report.records += 1
             if line.isEnd { report.end = .closed }
             while let checkpoint = pending.first, checkpoint.count <= report.records {
@@ -140,6 +170,7 @@ public struct AuditVerifier: Sendable {
                 if isSame { trusted = checkpoint.count } else { fault(.rewritten, trusted) }
             }
         }
+        if let found = try listing?.firstFault(among: listed) { fault(found.fault, found.record) }
         if content.lines.isEmpty { fault(.changed, 0) }
         if !pending.isEmpty { fault(.truncated, report.records) }
         if report.end != .closed, content.isBeingWritten { report.end = .open }

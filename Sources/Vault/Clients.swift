@@ -48,6 +48,13 @@ public struct OAuthClient: Sendable {
         isFresh = row.optionalInstant("fresh_until_ms").map { $0 > now } ?? true
     }
 
+    /// What a document said just now.
+    public init(document: ClientDocument.Read, of id: String) {
+        (self.id, kind, name, redirectURIs) = (id, .document, document.metadata.name, document.metadata.redirectURIs)
+        (method, grantTypes) = (document.metadata.method, document.metadata.grantTypes)
+        (secretHash, isFresh) = (nil, true)
+    }
+
     /// Whether the client showed the secret that it registered with, or has none and showed none (B-TOK-2).
     public func isAuthenticated(by credentials: ShownCredentials) -> Bool {
         guard let secretHash else { return method == .none && credentials.secret == nil }
@@ -103,14 +110,17 @@ extension Rows {
     }
 
     /// What a client's own document says now.
-    public func store(document metadata: ClientMetadata, of id: String, freshFor seconds: Int64, at now: Instant) throws
-    {
+    public func store(document: ClientDocument.Read, of id: String, at now: Instant) throws {
         _ = try changed(
             """
             INSERT INTO oauth_client (id, kind, metadata, address, created_at_ms, fresh_until_ms)
             VALUES (?1, 'document', ?2, '', ?3, ?4)
             ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata, fresh_until_ms = excluded.fresh_until_ms
-            """, [id, metadata.json.blob, now.milliseconds, now.adding(seconds: seconds).milliseconds])
+            """,
+            [
+                id, document.metadata.json.blob, now.milliseconds,
+                now.adding(seconds: document.freshSeconds).milliseconds,
+            ])
     }
 
     func touchClient(_ id: String, at now: Instant) throws {

@@ -2,11 +2,13 @@ import Encoding
 import Glibc
 import ToolshedClient
 
-/// `~/.toolshed/config.json`: which server, and the token that logs in there. It opens the vault, so nobody else may read
-/// it.
+/// `~/.toolshed/config.json`: which server, who, and the token that logs in there. It opens the vault, so nobody else may
+/// read it.
 struct Configuration {
-    var url: String
-    var token: String
+    var serverURL: String
+    /// nil: not yet known.
+    var userID: String?
+    var sessionToken: String
     var caFile: String?
 
     static func path() throws -> String {
@@ -44,10 +46,13 @@ struct Configuration {
         }
         var bytes = [UInt8](repeating: 0, count: 16_384)
         let count = read(descriptor, &bytes, bytes.count)
-        guard count > 0, let document = Document(parsing: Array(bytes[..<count])), let url = document.texts["url"],
-            let token = document.texts["token"]
+        guard count > 0, let document = Document(parsing: Array(bytes[..<count])),
+            let serverURL = document.texts["serverUrl"],
+            let token = document.texts["sessionToken"]
         else { throw wrong("\(path) is not what toolshed login wrote.", hint: "Remove it and log in again.") }
-        return Configuration(url: url, token: token, caFile: document.texts["caFile"])
+        return Configuration(
+            serverURL: serverURL, userID: document.texts["userId"], sessionToken: token,
+            caFile: document.texts["caFile"])
     }
 
     private static func wrong(_ sentence: String, hint: String? = nil) -> Failure {
@@ -61,7 +66,10 @@ struct Configuration {
         if !folder.isEmpty { mkdir(folder, 0o700) }
         var writer = JSONWriter()
         writer.beginObject()
-        for (name, value) in [("url", url), ("token", token), ("caFile", caFile ?? "")] where !value.isEmpty {
+        for (name, value) in [
+            ("serverUrl", serverURL), ("userId", userID), ("sessionToken", sessionToken), ("caFile", caFile),
+        ] {
+            guard let value else { continue }
             writer.key(name)
             writer.string(value)
         }
@@ -99,8 +107,9 @@ struct Session {
         let caFile = Configuration.variable("TOOLSHED_CA_FILE") ?? configuration.caFile
         do {
             transport = try Transport(
-                url: configuration.url, key: configuration.token, caFile: caFile, timeoutSeconds: 30)
-            auth = try Toolshed(url: configuration.url, key: configuration.token, caFile: caFile).person().auth
+                url: configuration.serverURL, key: configuration.sessionToken, caFile: caFile, timeoutSeconds: 30)
+            auth = try Toolshed(url: configuration.serverURL, key: configuration.sessionToken, caFile: caFile).person()
+                .auth
         } catch { throw Failure(error) }
     }
 
@@ -108,10 +117,15 @@ struct Session {
 
     func call(_ method: String, _ path: String) async throws -> Document {
         do {
-            let answer = try await transport.call(method, path)
+            let answer = try await answer(method, path)
             guard (200..<300).contains(answer.status) else { throw ToolshedError(answer) }
             return answer.document
         } catch { throw Failure(error) }
+    }
+
+    /// Whatever it is.
+    func answer(_ method: String, _ path: String) async throws -> Answer {
+        do { return try await transport.call(method, path) } catch { throw Failure(error) }
     }
 
     /// Every item of a list that comes in pages.

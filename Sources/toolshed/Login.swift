@@ -30,7 +30,7 @@ struct Login: AsyncParsableCommand {
 
     func run() async throws {
         let before = try Configuration.load()
-        guard let url = url ?? Configuration.variable("TOOLSHED_URL") ?? before?.url else {
+        guard let url = url ?? Configuration.variable("TOOLSHED_URL") ?? before?.serverURL else {
             throw Failure(.usage, "usage", "Which server?", hint: "toolshed login --url https://HOST")
         }
         let caFile = Configuration.variable("TOOLSHED_CA_FILE") ?? before?.caFile
@@ -43,8 +43,13 @@ struct Login: AsyncParsableCommand {
             let wantsCode = device || overSSH && metadata.texts["device_authorization_endpoint"] != nil
             token = wantsCode ? try await byCode(server, metadata) : try await byBrowser(server, metadata)
         } catch { throw Failure(error) }
-        try Configuration(url: server.origin, token: token, caFile: caFile.map(Self.absolute)).save()
+        var configuration = Configuration(
+            serverURL: server.origin, sessionToken: token, caFile: caFile.map(Self.absolute))
+        // Before anything else can fail: a login that is not kept cannot be ended from here.
+        try configuration.save()
         let me = try await Session().get("/api/me")
+        configuration.userID = me.texts["userId"]
+        try configuration.save()
         let name = shown(me.texts["name"] ?? "")
         if common.json {
             var writer = JSONWriter()
@@ -95,7 +100,9 @@ struct Login: AsyncParsableCommand {
         let link = "\(endpoint)?\(query)"
         complain("Open \(link)")
         if browser { Browser.open(link) }
-        let fields = try await listener.answer(path: "/callback", state: state, within: Self.patience)
+        // The page then lets the person connect what they want.
+        let fields = try await listener.answer(
+            path: "/callback", state: state, next: "\(server.origin)/vault#connections", within: Self.patience)
         guard fields["iss"] == server.origin else {
             throw Failure(.refused, "wrong-issuer", "The answer came from another server; nothing was kept.")
         }
@@ -171,24 +178,61 @@ struct Login: AsyncParsableCommand {
 
 struct Logout: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "End the login of this computer, here and at the server.")
+        abstract: "End the login of this computer, here and at the server.",
+        discussion: "Asks first where nothing else opens the vault: what is in it could never be opened again.")
+
+    @Flag(help: "Log out also where that loses what is in the vault.")
+    var yes = false
 
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        guard let configuration = try Configuration.load() else {
+        guard try Configuration.load() != nil else {
             return print(common.json ? #"{"loggedOut":false}"# : "You were not logged in.")
         }
-        let body = Array(Form.encode([("client_id", "toolshed-cli"), ("token", configuration.token)]).utf8)
-        let caFile = Configuration.variable("TOOLSHED_CA_FILE") ?? configuration.caFile
-        let answer = try? await Transport(url: configuration.url, key: nil, caFile: caFile, timeoutSeconds: 30)
-            .call("POST", "/revoke", body: body, type: "application/x-www-form-urlencoded")
-        guard answer?.status == 200 else {
+        do {
+            try await end(Session())
+        } catch let failure as Failure where failure.status == .notLoggedIn {
+            // It ended there before.
+        } catch let failure as Failure where failure.status == .unreachable {
             throw Failure(
                 .unreachable, "unreachable", "The server did not end the login, so it is kept here.",
-                hint: "Try again, or revoke it at \(configuration.url)/vault and remove \(try Configuration.path())")
+                hint: "Try again, or revoke it at \(try vault()) and remove \(try Configuration.path())")
         }
         try Configuration.remove()
         print(common.json ? #"{"loggedOut":true}"# : "Logged out.")
     }
+
+    private func end(_ session: Session) async throws {
+        let own = try await session.all("/api/clients", "clients").first { $0.flags["current"] == true }
+        guard let id = own?.texts["id"] else {
+            throw Failure(
+                .refused, "not-a-login", "This is no login of a command line.", hint: "Revoke it at \(try vault())")
+        }
+        let answer = try await session.answer("DELETE", "/api/clients/\(id)")
+        guard answer.status == 409, let confirm = answer.document.texts["confirm"] else {
+            guard answer.status == 204 else { throw Failure(ToolshedError(answer)) }
+            return
+        }
+        try ask(losing: answer.document.numbers["connections"] ?? 0)
+        _ = try await session.call("DELETE", "/api/clients/\(id)?confirm=\(Percent.encode(confirm))")
+    }
+
+    /// Returns when the person said yes.
+    private func ask(losing connections: Int64) throws {
+        guard !yes else { return }
+        let what = connections == 1 ? "its connection" : "its \(connections) connections"
+        let sentence = "Nothing else opens this vault: without this login \(what) can never be opened again, by nobody."
+        let hint = "Make a recovery code at \(try vault()) first"
+        guard isatty(0) == 1, isatty(2) == 1, !common.json else {
+            throw Failure(.refused, "last-holder", sentence, hint: hint + ", or: toolshed logout --yes")
+        }
+        complain(sentence)
+        complain("  \(hint), or type yes to lose them:")
+        guard readLine() == "yes" else {
+            throw Failure(.refused, "last-holder", "You are still logged in.")
+        }
+    }
+
+    private func vault() throws -> String { "\(try Configuration.load()?.serverURL ?? "")/vault" }
 }

@@ -35,12 +35,15 @@ struct LoopbackListener: ~Copyable, Sendable {
 
     deinit { close(descriptor) }
 
-    /// The query of the request for `path` that has our `state`; everything else gets 404 and changes nothing.
-    borrowing func answer(path: String, state: String, within seconds: Int32) async throws -> [String: String] {
+    /// The query of the request for `path` that has our `state`; everything else gets 404 and changes nothing. A browser
+    /// that brings a yes goes on to `next`.
+    borrowing func answer(
+        path: String, state: String, next: String, within seconds: Int32
+    ) async throws -> [String: String] {
         let descriptor = descriptor
         let fields: [String: String]? = await withCheckedContinuation { continuation in
             DispatchQueue.global().async {
-                continuation.resume(returning: Self.serve(descriptor, path, state, seconds))
+                continuation.resume(returning: Self.serve(descriptor, path, state, next, seconds))
             }
         }
         guard let fields else {
@@ -51,8 +54,9 @@ struct LoopbackListener: ~Copyable, Sendable {
         return fields
     }
 
-    private static func serve(_ listener: Int32, _ path: String, _ state: String, _ seconds: Int32) -> [String: String]?
-    {
+    private static func serve(
+        _ listener: Int32, _ path: String, _ state: String, _ next: String, _ seconds: Int32
+    ) -> [String: String]? {
         let deadline = ContinuousClock.now + .seconds(Int64(seconds))
         while true {
             let left = deadline - ContinuousClock.now
@@ -65,7 +69,9 @@ struct LoopbackListener: ~Copyable, Sendable {
             var patience = timeval(tv_sec: 5, tv_usec: 0)
             setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
             if let fields = fields(of: head(connection), path), fields["state"] == state {
-                reply(connection, "200 OK", "You can close this window and go back to the terminal.")
+                let sentence = "You can close this window and go back to the terminal."
+                let isYes = fields["code"] != nil
+                reply(connection, isYes ? "303 See Other" : "200 OK", sentence, location: isYes ? next : nil)
                 return fields
             }
             reply(connection, "404 Not Found", "There is nothing here.")
@@ -92,11 +98,13 @@ struct LoopbackListener: ~Copyable, Sendable {
         return Dictionary(pairs.map { ($0.name, $0.value) }) { first, _ in first }
     }
 
-    private static func reply(_ connection: Int32, _ status: String, _ sentence: String) {
+    private static func reply(
+        _ connection: Int32, _ status: String, _ sentence: String, location: String? = nil
+    ) {
         let page = "<!doctype html><html lang=en><meta charset=utf-8><title>Toolshed</title><p>\(sentence)"
         let text = """
             HTTP/1.1 \(status)\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: \(page.utf8.count)\r\n\
-            Connection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n\
+            \(location.map { "Location: \($0)\r\n" } ?? "")Connection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n\
             Content-Security-Policy: default-src 'none'\r\n\r\n\(page)
             """
         let bytes = Array(text.utf8)

@@ -110,12 +110,13 @@ struct Status: AsyncParsableCommand {
                 Table.json(
                     "connections", connections,
                     [
-                        ("url", session.configuration.url), ("userId", me.texts["userId"] ?? ""),
+                        ("url", session.configuration.serverURL), ("userId", me.texts["userId"] ?? ""),
                         ("name", me.texts["name"] ?? ""),
                     ]))
         }
         print(
-            "\(session.configuration.url), logged in as \(shown(me.texts["name"] ?? "")) (\(me.texts["userId"] ?? ""))")
+            "\(session.configuration.serverURL), logged in as \(shown(me.texts["name"] ?? "")) (\(me.texts["userId"] ?? ""))"
+        )
         if connections.isEmpty { return complain("  Nothing is connected yet: toolshed connect PROVIDER") }
         Table.show(
             connections.map {

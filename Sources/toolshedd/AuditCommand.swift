@@ -8,18 +8,19 @@ import Vault
 
 struct AuditCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "audit", abstract: "Check the record of what happened.", subcommands: [Verify.self, MakeKey.self])
+        commandName: "audit", abstract: "Check the record of what happened.",
+        subcommands: [Verify.self, Refold.self, MakeKey.self])
 
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Say whether the audit files are what was written.",
+            abstract: "Say whether the audit files are what was written, and people read what is in them.",
             discussion: """
                 Exits 0 when they are, 1 when one is not, with the first record that is not what was written, 2 when \
                 one could not be checked because its key was not given. The end of a file, and whether it was written \
                 anew as a whole, can only be judged by checkpoints that were kept elsewhere.
                 """)
 
-        @Option(help: "The folder with the files (default: the service's).")
+        @Option(help: "The folder with the files (default: the service's, held against its database, too).")
         var folder: String?
 
         @Option(help: "A file with what the service said, or - for standard input: journalctl -u toolshedd -o cat.")
@@ -34,14 +35,16 @@ struct AuditCommand: ParsableCommand {
         func run() throws {
             hardenProcess()
             try SecureHeap.start(bytes: 256 * 1024)
-            let folder =
-                try self.folder ?? Settings.load(environment: ProcessInfo.processInfo.environment).auditFolder
+            let settings =
+                try folder == nil ? Settings.load(environment: ProcessInfo.processInfo.environment) : nil
+            let folder = self.folder ?? settings?.auditFolder ?? ""
             let log = try checkpoints.map { try AuditCommand.text(of: $0) } ?? ""
             let pair = try key.map { try AuditCommand.pair(in: $0) }
             let verifier = AuditVerifier(log: log.split(whereSeparator: \.isNewline), key: pair)
             let reports: [AuditFileReport]
             do {
-                reports = try verifier.verify(folder: folder)
+                reports = try verifier.verify(
+                    folder: folder, listing: settings.flatMap { try AuditCommand.listing($0) })
             } catch {
                 throw ValidationError("The files of \(folder) cannot be read.")
             }
@@ -67,6 +70,7 @@ struct AuditCommand: ParsableCommand {
             if report.tornBytes > 0, report.end != .open {
                 line += ", in the middle of a record (\(report.tornBytes) bytes)"
             }
+            if report.waiting > 0 { line += "; \(report.waiting) of them not yet in what people read" }
             return line
         }
 
@@ -89,6 +93,8 @@ struct AuditCommand: ParsableCommand {
                 writer.integer(Int64(report.tornBytes))
                 writer.key("authenticated")
                 writer.bool(report.isAuthenticated)
+                writer.key("waiting")
+                writer.integer(report.waiting)
                 if let finding = report.finding {
                     writer.key("fault")
                     writer.string(finding.fault.rawValue)
@@ -101,6 +107,48 @@ struct AuditCommand: ParsableCommand {
             writer.endObject()
             return String(decoding: writer.bytes, as: UTF8.self)
         }
+    }
+
+    struct Refold: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make what people read say what the audit files say.",
+            discussion: "Refuses when a file is not what was written: then there is nothing to go by.")
+
+        @Option(help: "The file that 'toolshedd audit key' wrote, where audit_key is set.")
+        var key: String?
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        func run() throws {
+            let administration = try Administration()
+            let settings = administration.settings
+            let reports = try AuditVerifier(log: [], key: key.map { try AuditCommand.pair(in: $0) })
+                .verify(folder: settings.auditFolder)
+            if let finding = reports.compactMap(\.finding).first {
+                throw ValidationError("\(finding.file): \(finding.sentence). Nothing was changed.")
+            }
+            let now = Instant.now()
+            let done = try AuditFolder(store: administration.store, folder: settings.auditFolder)
+                .foldAnew(keptSince: AuditCommand.kept(settings, at: now), at: now)
+            Administration.say(json: json, "\(done.put) records put back, \(done.removed) taken out") { writer in
+                writer.beginObject()
+                writer.key("put")
+                writer.integer(Int64(done.put))
+                writer.key("removed")
+                writer.integer(Int64(done.removed))
+                writer.endObject()
+            }
+        }
+    }
+
+    private static func listing(_ settings: Settings) throws -> AuditListing? {
+        try AuditListing(database: settings.databasePath, keptSince: kept(settings, at: .now()))
+    }
+
+    /// What is older the service may have forgotten by now.
+    private static func kept(_ settings: Settings, at now: Instant) -> Instant? {
+        settings.audit.keepDays == 0 ? nil : now.adding(seconds: -settings.audit.keepDays * 86_400)
     }
 
     struct MakeKey: ParsableCommand {

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from harness.browsing import lend_session
 from harness.contract import DOCUMENT
 from harness.instance import ROOT
+from harness.oauth import Client
 from harness.people import SAME_ORIGIN, Person, Plugin
 from harness.waiting import until
 
@@ -57,6 +58,16 @@ def test_a_choice_shows_exactly_what_fits_it(used):
 def test_a_wrong_choice_names_what_is_wrong(person, path, name, value):
     reply = person.get(path, params={"format": "csv", name: value})
     assert reply.status_code == 400 and reply.json()["errors"][0]["member"] == name
+
+
+def test_what_an_application_did_is_found_by_its_id(instance, double):
+    person = Person(instance)
+    client = Client(instance).log_in(person)
+    grant = person.get("/api/clients").json()["clients"][0]["id"]
+    until(lambda: happened(person, caller=grant), "the yes to be listed")
+    assert [line["event"] for line in happened(person, caller=grant)] == ["client-approved"]
+    assert happened(person, caller=grant)[0]["caller"] == client.name
+    assert happened(Person(instance), caller=grant) == []
 
 
 def test_an_export_has_everything_once_and_nothing_that_a_spreadsheet_would_run(used):
@@ -210,6 +221,44 @@ def test_tampering_is_named_and_exits_with_1(fresh, tmp_path):
         assert (found["file"], found["fault"], found["record"]) == (victim.name, fault, record)
         said = instance.toolshedd("audit", "verify", "--folder", str(copy), "--checkpoints", str(log), ok=False).stdout
         assert f"{victim.name}: {fault}: " in said
+
+
+def test_what_people_read_is_held_against_the_files_and_can_be_put_right(fresh):
+    instance = fresh().start()
+    person = Person(instance)
+    key = person.api_key()
+    person.connect({"owner": "toolshed", "bridge": "github", "scope": "repo"})
+    for _ in range(5):
+        key.token("github")
+
+    def read() -> list[dict]:
+        return person.get("/api/activity").json()["activity"]
+    until(lambda: sum(line["event"] == "vended" for line in read()) == 5, "the vends to be listed")
+    truth = read()
+    assert verify(instance)["ok"]
+    for damage, fault in [
+            ("DELETE FROM activity WHERE event = 'vended'", "not-listed"),
+            ("UPDATE activity SET caller = NULL WHERE event = 'vended'", "listed-otherwise"),
+            ("UPDATE activity SET at_ms = at_ms - 60000 WHERE event = 'connected'", "not-listed"),
+            ("INSERT INTO activity SELECT person, at_ms - 120000, randomblob(16), event, provider, connection, caller, caller_kind, "
+             "scopes, claim FROM activity WHERE event = 'connected'", "unrecorded")]:
+        instance.sql(damage)
+        done = instance.toolshedd("audit", "verify", "--json", ok=False)
+        report = json.loads(done.stdout)
+        assert done.returncode == 1 and not report["ok"], fault
+        assert fault in [file.get("fault") for file in report["files"]]
+        assert f": {fault}: " in instance.toolshedd("audit", "verify", ok=False).stdout
+        folder = str(instance.dir / "state/audit")
+        assert verify(instance, "--folder", folder)["ok"], "the files themselves are whole"
+        assert verify(instance, ok=False)["ok"] is False
+        put = instance.json("audit", "refold")
+        assert put["put"] + put["removed"] > 0
+        assert read() == truth and verify(instance)["ok"]
+    victim = max((instance.dir / "state/audit").iterdir(), key=lambda file: file.stat().st_size)
+    instance.stop()
+    victim.write_bytes(victim.read_bytes().replace(b'"event":"vended"', b'"event":"refused"', 1))
+    refused = instance.toolshedd("audit", "refold", ok=False)
+    assert refused.returncode == 64 and "Nothing was changed" in refused.stderr
 
 
 def test_with_the_operators_key_only_its_holder_verifies(fresh, tmp_path):

@@ -7,6 +7,9 @@ import re
 import select
 import stat
 import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -43,14 +46,16 @@ class Shell:
         process = self.start("login", "--no-browser")
         link = process.stderr.readline().removeprefix("Open ").strip()
         back = approve(self.instance, person, link)
-        assert self.come_back(back).status_code == 200
+        returned = self.come_back(back)
+        assert returned.status_code == 303
+        assert returned.headers["Location"] == f"{self.instance.origin}/vault#connections", "where accounts are connected"
         out, error = process.communicate(timeout=60)
         return subprocess.CompletedProcess([], process.returncode, out, error)
 
     def come_back(self, location: str):
         """What the browser does with the redirect."""
         import requests
-        return requests.get(location, timeout=10)
+        return requests.get(location, timeout=10, allow_redirects=False)
 
     def json(self, *arguments) -> dict:
         done = self.run(*arguments, "--json")
@@ -85,7 +90,9 @@ def test_login_token_exec_status_revoke_logout(shell, person, instance):
     done = shell.log_in(person)
     assert done.returncode == 0 and done.stdout == f"Logged in to {instance.origin} as {person.name}.\n"
     assert stat.S_IMODE(shell.config.stat().st_mode) == 0o600 and stat.S_IMODE(shell.config.parent.stat().st_mode) == 0o700
-    secret = json.loads(shell.config.read_text())["token"]
+    kept = json.loads(shell.config.read_text())
+    assert kept == {"serverUrl": instance.origin, "userId": person.user_id, "sessionToken": kept["sessionToken"], "caFile": str(instance.ca)}
+    secret = kept["sessionToken"]
     assert secret.startswith("tsc_") and secret not in done.stdout + done.stderr
 
     waiting = shell.start("connect", "github", "--scope", "repo", "--reason", "To list issues")
@@ -161,6 +168,64 @@ def test_several_accounts_are_a_choice(inside, person):
     assert inside.run("revoke", listed[1]["provider"], "--account", "nobody").returncode == 1
 
 
+def test_the_last_login_that_opens_the_vault_ends_only_after_a_yes(inside, person):
+    person.connect(GITHUB)
+    assert person.post("/api/sign-out").status_code == 204, "the login still opens the vault"
+    done = inside.run("logout")
+    sentence, hint = done.stderr.splitlines()
+    assert done.returncode == 1 and "its connection can never be opened again" in sentence and "toolshed logout --yes" in hint
+    assert json.loads(inside.run("logout", "--json").stdout)["error"] == "last-holder"
+    assert inside.json("status")["connections"], "nothing was ended"
+    for answer, status in (("no", 1), ("yes", 0)):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(CLI, [str(CLI), "logout"], inside.environment)
+        said = b""
+        while b"type yes" not in said:
+            assert select.select([terminal], [], [], 30)[0], said
+            said += os.read(terminal, 4096)
+        os.write(terminal, f"{answer}\n".encode())
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+        os.close(terminal)
+    assert not inside.config.exists() and inside.run("logout").stdout == "You were not logged in.\n"
+
+
+def test_logging_out_for_certain_asks_nobody(inside, person):
+    person.connect(GITHUB)
+    person.post("/api/sign-out")
+    assert inside.run("logout", "--yes").stdout == "Logged out.\n" and not inside.config.exists()
+
+
+def test_a_proxy_is_never_handed_what_travels_in_the_clear(inside):
+    """Between here and loopback there is no TLS, so a proxy of the environment would read the token."""
+    heard, answered = [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            (answered if self.path.startswith("/") else heard).append(dict(self.headers))
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    servers = [HTTPServer(("127.0.0.1", 0), Handler) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    own, proxy = (f"http://localhost:{server.server_port}" for server in servers)
+    kept = json.loads(inside.config.read_text()) | {"serverUrl": own}
+    inside.config.write_text(json.dumps(kept))
+    inside.environment |= {"http_proxy": proxy, "all_proxy": proxy}
+    assert inside.run("status").returncode == 6
+    script = f"from toolshed import *; Toolshed({own!r}, 'tsk_secret')._transport.call('GET', '/api/me')"
+    subprocess.run([sys.executable, "-c", script], env=inside.environment | {"PYTHONPATH": str(ROOT / "clients/python")}, check=True)
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    assert heard == [] and [one["Authorization"] for one in answered] == [f"Bearer {kept['sessionToken']}", "Bearer tsk_secret"]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_login_that_others_can_read_is_refused(inside, mode):
     inside.config.chmod(mode)
@@ -168,7 +233,7 @@ def test_a_login_that_others_can_read_is_refused(inside, mode):
     assert done.returncode == 78 and "can be read by others" in done.stderr and done.stderr.splitlines()[1] == f"  chmod 600 {inside.config}"
 
 
-@pytest.mark.parametrize("content", ["", "{}", "nonsense", '{"url": 1, "token": "x"}', '{"url": "ftp://x", "token": "x"}'])
+@pytest.mark.parametrize("content", ["", "{}", "nonsense", '{"serverUrl": 1, "sessionToken": "x"}', '{"serverUrl": "ftp://x", "sessionToken": "x"}'])
 def test_a_damaged_login_is_refused_in_a_sentence(shell, content):
     shell.config.parent.mkdir(mode=0o700)
     shell.config.touch(mode=0o600)
@@ -194,7 +259,8 @@ def test_without_home_the_accounts_own_entry_says_where(shell):
 def test_a_login_that_was_revoked_says_so(inside, person):
     inside.environment["TOOLSHED_CONFIG"] = str(inside.config)
     key = json.loads(inside.config.read_text())
-    key["token"] = key["token"][:30] + ("A" if key["token"][30] != "A" else "B") + key["token"][31:]
+    token = key["sessionToken"]
+    key["sessionToken"] = token[:30] + ("A" if token[30] != "A" else "B") + token[31:]
     inside.config.write_text(json.dumps(key))
     done = inside.run("status")
     assert done.returncode == 5 and done.stderr == "toolshed: You are no longer logged in here.\n  toolshed login\n"
@@ -203,7 +269,7 @@ def test_a_login_that_was_revoked_says_so(inside, person):
 def test_a_decline_ends_the_login_with_4(shell, person, instance):
     process = shell.start("login", "--no-browser")
     link = process.stderr.readline().removeprefix("Open ").strip()
-    shell.come_back(approve(instance, person, link, "decline"))
+    assert shell.come_back(approve(instance, person, link, "decline")).status_code == 200, "nowhere else to go"
     assert "You said no" in process.communicate(timeout=60)[1] and process.returncode == 4
     assert not shell.config.exists()
 

@@ -48,6 +48,35 @@ def live(instance, family: str) -> list[bool]:
     return [token["live"] for token in instance.double.get("tokens")[family]["access"]]
 
 
+def recorded(person: Person) -> list[str]:
+    return [line["event"] for line in person.get("/api/activity").json()["activity"]]
+
+
+def test_what_the_provider_said_is_on_record(able):
+    instance, _ = able
+    person, connection = connected(instance, "github")
+    assert person.delete(f"/api/connections/{connection['id']}").json()["provider"] == "revoked"
+    until(lambda: "revoked" in recorded(person), "the provider's answer")
+    assert {"removed", "revoked"} <= set(recorded(person))
+    person, connection = connected(instance, "google")
+    instance.double.fault("google", "revoke", "500")
+    assert person.delete(f"/api/connections/{connection['id']}").json()["provider"] == "failed"
+    until(lambda: "revocation-failed" in recorded(person), "that it did not confirm")
+    instance.double.reset()
+    assert "revoked" not in recorded(person)
+
+
+def test_that_the_provider_cannot_take_back_or_was_not_asked_is_on_record(instance, double, person):
+    person.connect(LINKS["github"])
+    elsewhere = person.elsewhere()
+    elsewhere.connect(LINKS["slack"])
+    mine, theirs = (next(c["id"] for c in person.connections() if c["provider"] == provider) for provider in ("github", "slack"))
+    assert person.delete(f"/api/connections/{mine}").json()["provider"] == "unsupported"
+    assert person.delete(f"/api/connections/{theirs}").json()["provider"] == "not-applicable"
+    until(lambda: {"revocation-unsupported", "revocation-not-asked"} <= set(recorded(person)), "both answers")
+    assert "revoked" not in recorded(person)
+
+
 @pytest.mark.parametrize("bridge, family, reach", [
     ("github", "github", None), ("google", "google", "grant"), ("slack", "slack", "grant"), ("linear", "linear", "grant"),
     ("demo", "demo", "unknown")])

@@ -39,12 +39,12 @@ export function offerTools(show) {
 /** What can be chosen, asked for only when somebody wants to choose. */
 async function fillChoices() {
     try {
-        const [connections, plugins, keys, sessions, providers] = await Promise.all([
-            all("/api/connections", "connections"), all("/api/plugins", "plugins"), all("/api/keys", "keys"),
-            all("/api/sessions", "sessions"), call("GET", "/api/providers"),
+        const [connections, plugins, clients, keys, sessions, providers] = await Promise.all([
+            all("/api/connections", "connections"), all("/api/plugins", "plugins"), all("/api/clients", "clients"),
+            all("/api/keys", "keys"), all("/api/sessions", "sessions"), call("GET", "/api/providers"),
         ]);
         choices("event", events.map(event => [event, eventWord(event)]));
-        choices("caller", [...plugins, ...keys, ...sessions].map(one => [one.id, clean(one.name)]));
+        choices("caller", [...plugins, ...clients, ...keys, ...sessions].map(one => [one.id, clean(one.name)]));
         choices("provider", providers.providers.filter(one => one.configured).map(one => [one.provider, clean(one.name, 80)]));
         choices("connection", connections.map(one => [
             one.id, `${clean(one.providerName ?? one.provider, 80)}: ${clean(one.account) || "account not shown"}`,

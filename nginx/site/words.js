@@ -11,6 +11,8 @@ const kinds = {
 const happened = {
     vended: "Token given to", refreshed: "Renewed at the service", "refresh-failed": "Could not be renewed at the service",
     consented: "Approved", declined: "Declined", connected: "Connected", removed: "Revoked", revoked: "Taken back at the service",
+    "revocation-unsupported": "The service cannot take it back", "revocation-failed": "The service did not confirm that it took it back",
+    "revocation-not-asked": "Not taken back at the service",
     "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "plugin-muted": "Muted", "plugin-unmuted": "No longer muted",
     "plugin-limited": "Limits changed of", "token-replaced": "Token replaced", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
     "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
