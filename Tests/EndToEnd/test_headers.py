@@ -39,7 +39,7 @@ def addresses() -> list[str]:
 def concrete(path: str) -> str:
     path = path.replace("{provider}", "github")
     for name in re.findall(r"/([\w-]+)/\{id\}", path):
-        path = path.replace("{id}", {"sessions": "s", "keys": "s"}.get(name, name[0]) + "_" + "A" * 22)
+        path = path.replace("{id}", {"sessions": "s", "keys": "s", "passkeys": "w", "clients": "g"}.get(name, name[0]) + "_" + "A" * 22)
     return re.sub(r"\{\w+\}", "nowhere", path)
 
 

@@ -66,7 +66,7 @@ def test_every_transaction_has_a_cookie_of_its_own_that_ends(person, instance):
 
 
 def test_a_session_that_was_put_there_is_never_taken_up(instance):
-    """Fixation: an unknown cookie is ignored, and signing in gives another one."""
+    """W-SESS-1, fixation: an unknown cookie is ignored, and signing in gives another one."""
     planted = "tss_" + base64.urlsafe_b64encode(secrets.token_bytes(48)).decode() + "000000"
     for value in (planted, "tss_", "x", ""):
         person = Person(instance, signed_in=False)
@@ -84,6 +84,7 @@ def test_two_cookies_of_the_name_are_none(person):
 
 
 def test_a_session_comes_from_the_cookie_alone(person):
+    """W-SESS-1"""
     mine = person.http.cookies[NAME]
     for reply in (person.instance.get(f"/api/me?{NAME}={mine}&session={mine}"),
                   person.instance.get("/api/me", headers={"Authorization": f"Bearer {mine}"}),
@@ -212,6 +213,7 @@ def test_confirming_keeps_the_vault_of_the_session(person, double):
 
 
 def test_signing_out_deletes_the_slot_and_the_cookie(person):
+    """W-SESS-3"""
     cookie = person.http.cookies[NAME]
     reply = person.post("/api/sign-out")
     assert reply.status_code == 204 and f"{NAME}=;" in reply.headers["Set-Cookie"] and "Max-Age=0" in reply.headers["Set-Cookie"]
