@@ -140,8 +140,7 @@ extension Broker {
     private func lose(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
         try record(
             AuditRecord(.lost, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
-        let ids = try takeOut(id, session: session, at: now)
-        try store.write { try $0.markForRenewal(ids, at: now) }
+        let ids = try takeOut(id, isLost: true, session: session, at: now)
         let all = try store.read { rows in try ids.compactMap { try rows.connection($0) } }
         let open = all.filter { $0.vault == session.vault.id }
         return try renew(open, with: session.vault, leftOut: 0, isDone: open.count == all.count, at: now)

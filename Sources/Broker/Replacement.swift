@@ -135,13 +135,20 @@ extension Broker {
         try settle(takeOut(id, session: session, at: now)[...], [], session: session, at: now)
     }
 
-    /// What a withdrawal does here. The connections that it was about.
-    func takeOut(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> [ConnectionID] {
+    /// What a withdrawal does here. The connections that it was about. That their tokens are to be renewed is written with
+    /// the withdrawal: who takes the step again finds nothing that the plugin still has.
+    func takeOut(
+        _ id: PluginID, isLost: Bool = false, session: OpenSlot, at now: Instant
+    ) throws -> [ConnectionID] {
         let plugin = try visible(id, to: session.person)
         try record(
             AuditRecord(.pluginWithdrawn, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
-        let connections = try store.write { try $0.withdraw(id, of: session.person) }
-            .compactMap { connection in try store.read { try $0.connection(connection) } }
+        let taken = try store.write { rows in
+            let taken = try rows.withdraw(id, of: session.person)
+            if isLost { try rows.markForRenewal(taken, at: now) }
+            return taken
+        }
+        let connections = try taken.compactMap { connection in try store.read { try $0.connection(connection) } }
         for connection in connections where connection.vault == session.vault.id {
             try rekey(connection, background: connection.background, session: session)
         }

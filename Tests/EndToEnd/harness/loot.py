@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -44,15 +45,16 @@ class Loot:
         """False when the newest state cannot be read. An earlier one may be: where commits were copied back into the
         database since the last copy of ours, its pages are newer than what the WAL is laid over."""
         whole = False
-        for mark, image in states(database, wal):
-            whole = mark in self._seen_states
-            if whole:
+        for mark, image, is_committed in states(database, wal):
+            if is_committed:
+                whole = mark in self._seen_states
+            if mark in self._seen_states:
                 continue
             try:
-                tables = read_tables(image)
+                tables = read_tables(image, doubtful=not is_committed)
             except sqlite3.DatabaseError:
                 continue
-            whole = True
+            whole = whole or is_committed
             self._seen_states.add(mark)
             self.states += 1
             for table, columns, rows in tables:
@@ -75,28 +77,48 @@ def read_all(folder: Path) -> Iterator[tuple[str, bytes]]:
                     continue
 
 
-def states(database: bytes, wal: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The database as it was after each commit in the WAL, and before the first (sqlite.org/fileformat2.html §4).
+def states(database: bytes, wal: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """The database as it was after each commit in the WAL, and before the first (sqlite.org/fileformat2.html §4). Last, and
+    marked as not committed, what a transaction had written when its process died: SQLite does not look at it, a thief does.
 
     The mark of a state names it: the frame header of its last frame holds the running checksum of all before.
     """
     pages = bytearray(database)
     if pages:
-        yield database[:100] + wal[16:24], standalone(pages)
+        yield database[:100] + wal[16:24], standalone(pages), True
     if len(wal) < WAL_HEADER:
         return
     size, salts = struct.unpack(">I", wal[8:12])[0], wal[16:24]
+    sums, left_over = struct.unpack(">II", wal[24:32]), None
     for start in range(WAL_HEADER, len(wal) - size - FRAME_HEADER + 1, size + FRAME_HEADER):
         head = wal[start : start + FRAME_HEADER]
         number, length = struct.unpack(">II", head[:8])
         if head[8:16] != salts:
-            return  # left over from before the WAL was begun anew; copies of that time have it
+            break  # left over from before the WAL was begun anew; copies of that time have it
+        sums = checksum(head[:8] + wal[start + FRAME_HEADER : start + FRAME_HEADER + size], sums)
+        if sums != struct.unpack(">II", head[16:24]):
+            break  # only its head was written when its process died
         end = number * size
         pages.extend(bytes(max(0, end - len(pages))))
         pages[end - size : end] = wal[start + FRAME_HEADER : start + FRAME_HEADER + size]
+        left_over = head
         if length:
             del pages[length * size :]
-            yield head, standalone(pages)
+            left_over = None
+            yield head, standalone(pages), True
+    if left_over:
+        yield left_over, standalone(pages), False
+
+
+@functools.lru_cache(100_000)
+def checksum(content: bytes, before: tuple[int, int]) -> tuple[int, int]:
+    """Of a frame, on a machine whose words are little-endian (§4.1); the same frames come again in every copy."""
+    first, second = before
+    words = struct.unpack(f"<{len(content) // 4}I", content)
+    for even, odd in zip(words[::2], words[1::2]):
+        first = first + even + second & 0xFFFFFFFF
+        second = second + odd + first & 0xFFFFFFFF
+    return first, second
 
 
 def standalone(pages: bytearray) -> bytes:
@@ -104,13 +126,16 @@ def standalone(pages: bytearray) -> bytes:
     return bytes(pages[:18]) + b"\1\1" + bytes(pages[20:])
 
 
-def read_tables(image: bytes) -> list[tuple[str, list[str], list[tuple]]]:
+def read_tables(image: bytes, doubtful: bool = False) -> list[tuple[str, list[str], list[tuple]]]:
+    """`doubtful`: only the tables whose pages fit together."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.deserialize(image)
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         found = []
         for name in names:
+            if doubtful and connection.execute(f'PRAGMA quick_check("{name}")').fetchone() != ("ok",):
+                continue
             cursor = connection.execute(f'SELECT * FROM "{name}"')
             found.append((name, [column[0] for column in cursor.description], cursor.fetchall()))
         return found

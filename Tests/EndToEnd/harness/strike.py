@@ -22,8 +22,8 @@ class Strike:
     (strace(1), "inject"): death, or such as `error=EIO`. Without `at` nothing happens and the calls are only counted."""
 
     def __init__(self, pids: Iterable[int], call: str = "pwrite64", at: int | None = None, effect: str = KILL):
-        self.pids, self.call, self.at = list(pids), call, at
-        self._command = ["strace", "-f", "-e", f"trace={call}", "-e", "signal=none"]
+        self.pids, self.call, self.at, self._effect = list(pids), call, at, effect
+        self._command = ["strace", "-f", "-e", f"trace={call}"]
         if at is not None:
             self._command += ["-e", f"inject={call}:{effect}:when={at}"]
 
@@ -45,11 +45,23 @@ class Strike:
 
     def __exit__(self, *_) -> None:
         """Lets go; what is still alive goes on undisturbed."""
+        self.lines = self._read()
+        if self.at is not None and self._effect == KILL and self.counts.get(self.call, 0) >= self.at:
+            # It dies with all its threads, and strace is to have seen it.
+            until(lambda: any("killed by" in line for line in self._read()), "who was struck to die", 10)
         self._strace.terminate()
-        self._strace.wait(20)
-        self.lines = self._log.read_text(errors="replace").splitlines()
+        try:
+            self._strace.wait(2)
+        except subprocess.TimeoutExpired:
+            # Asked to go while a process dies under it, it waits for threads that will never stop.
+            self._strace.kill()
+            self._strace.wait()
+        self.lines = self._read()
         self._said.close()
         self._folder.cleanup()
+
+    def _read(self) -> list[str]:
+        return self._log.read_text(errors="replace").splitlines()
 
     # What came of it, once it is left
 
