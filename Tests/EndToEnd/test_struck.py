@@ -137,6 +137,7 @@ class Pair:
         self.keys = self.first.api_key(), self.second.api_key()
         early = self.second.api_key()
         struck.secrets[self.name] = early.key
+        struck.loot.copy(struck.instance, f"{self.name}: while it was there")
         assert self.second.delete(f"/api/keys/{early.id}").status_code == 204
         self.device = Authenticator(struck.instance)
         if how == "passkey":
