@@ -14,7 +14,6 @@ public struct OpenAgent: Sendable {
     public var caller: OpenCaller { .holder(slot) }
     /// Whether it may use connections at all; without, the answer is `insufficient_scope` (B-CHAL-3).
     public var mayUse: Bool { scopes.contains(ClientScope.use.rawValue) }
-    public var mayManage: Bool { scopes.contains(ClientScope.manage.rawValue) }
 }
 
 extension Broker {

@@ -174,7 +174,7 @@ extension Broker {
         return try store.read { rows in
             ClientConsent(
                 client: client, redirect: redirect, signedInAs: try rows.person(session.person)?.name ?? "",
-                scopes: isCommandLine ? ClientScope.all : ClientScope.granted(of: query.scopes),
+                scopes: isCommandLine ? ClientScope.all : ClientScope.agents,
                 resource: settings.resource(of: client),
                 connections: try openConnections(session, rows),
                 isFirst: try !rows.hasGrant(client: client.id, of: session.person))

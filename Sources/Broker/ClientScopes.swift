@@ -20,11 +20,9 @@ enum ClientScope: String, CaseIterable {
     /// The command line does for a person what the vault's page does, short of a person's decisions.
     static let all = ScopeSet(allCases.map(\.rawValue))
 
-    /// What is known of what was asked; unknown names are passed over (B-AUT-5).
-    static func granted(of asked: [String]) -> ScopeSet {
-        let known = ScopeSet(asked.filter { ClientScope(rawValue: $0) != nil })
-        return known.isEmpty ? ScopeSet([ClientScope.use.rawValue]) : known
-    }
+    /// All that an agent can be given, whatever it asks for (B-AUT-5): no tool of `/mcp` manages anything, and a person is
+    /// not asked for a power that does not exist.
+    static let agents = ScopeSet([ClientScope.use.rawValue])
 }
 
 extension Settings {

@@ -88,6 +88,8 @@ public struct ConsentDocument: Sendable {
     public let tool: String
     public let matchCode: String?
     public let askedAt: Instant?
+    /// From where; nil when nobody asked.
+    public let address: String?
     public let scopes: [ScopeLine]
     public let alsoIncludes: [ScopeLine]
     public let others: [Other]
@@ -192,7 +194,7 @@ extension Broker {
             separable: existing != nil && !link.separate && provider.connectsSeparately, resumes: isPaused,
             requester: try request.map { try requester(of: $0, session: session) }, reason: claim?.reason ?? "",
             tool: claim?.tool ?? "", matchCode: link.request.map { Request.matchCode(of: $0) },
-            askedAt: request?.createdAt,
+            askedAt: request?.createdAt, address: claim.flatMap { $0.address.isEmpty ? nil : $0.address },
             scopes: lines(asked, new: terms.missing, optional: request?.optional ?? .empty, provider),
             alsoIncludes: lines(also, new: provider.missing(from: granted, for: also), provider),
             others: try others(

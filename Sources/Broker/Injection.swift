@@ -56,11 +56,13 @@ extension Broker {
 extension VendRequest {
     fileprivate func naming(_ operation: Operation?, for call: APICall) -> VendRequest {
         let named = operation.flatMap { scopes.isEmpty ? $0 : nil }
-        return VendRequest(
+        var request = VendRequest(
             userID: userID, provider: call.provider, scopes: named?.scopes ?? scopes,
             alternatives: named?.alternatives ?? [], account: account, minTTL: minTTL, reason: reason,
             // What people read of a call that says nothing of itself.
             tool: tool.isEmpty ? String("\(call.method.rawValue) \(call.target.path)".prefix(64)) : tool)
+        request.address = address
+        return request
     }
 }
 

@@ -135,7 +135,8 @@ extension Broker {
         guard shown.text.utf8.count < ConnectLink.scopeBytes else {
             return .invalidRequest([MemberError("scopes", "scope tokens that fit into a link: together at most 1 KiB")])
         }
-        let claim = RequestClaim(reason: request.reason, tool: request.tool, account: request.account ?? "")
+        let claim = RequestClaim(
+            reason: request.reason, tool: request.tool, account: request.account ?? "", address: request.address)
         let open = try store.write {
             try $0.request(
                 for: caller, person: person, provider: provider.id, scopes: shown, optional: optional, claim: claim,

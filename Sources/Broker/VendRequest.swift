@@ -15,6 +15,8 @@ public struct VendRequest: Sendable {
     public let minTTL: Int64
     public let reason: String
     public let tool: String
+    /// Where the caller calls from, as far as nginx knows; for the person who is asked.
+    public var address = ""
 
     public init(
         userID: String?, provider: ProviderID, scopes: ScopeSet, alternatives: [ScopeSet] = [],

@@ -20,7 +20,8 @@ extension Gateway {
         guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
         guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
         let (document, digest, formToken) = try broker.consentDocument(for: link, session: session, at: now)
-        return .done(.json { $0.consent(document, digest: digest, formToken: formToken) })
+        let near = exchange.address
+        return .done(.json { $0.consent(document, digest: digest, formToken: formToken, to: near) })
     }
 
     func decide(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
@@ -63,7 +64,7 @@ extension Gateway {
 }
 
 extension JSONWriter {
-    fileprivate mutating func consent(_ document: ConsentDocument, digest: String, formToken: String) {
+    fileprivate mutating func consent(_ document: ConsentDocument, digest: String, formToken: String, to near: String) {
         object { writer in
             writer.member("status", document.isFinished ? "finished" : "ready")
             writer.member("digest", digest)
@@ -100,6 +101,9 @@ extension JSONWriter {
             writer.member("tool", document.tool)
             writer.member("matchCode", document.matchCode)
             writer.member("askedAt", document.askedAt)
+            writer.member("address", document.address)
+            let (there, here) = (document.address.map { Neighbourhood.of($0).address }, Neighbourhood.of(near).address)
+            writer.member("ownAddress", there == here)
             writer.array("scopes", document.scopes) {
                 $0.scope($1)
                 $0.member("state", $1.isNew ? "new" : "granted")

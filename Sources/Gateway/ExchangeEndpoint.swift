@@ -13,7 +13,8 @@ extension Gateway {
 
     func exchangeToken(_ exchange: Exchange, _ form: TokenForm, _ now: Instant) throws -> Step<Reply> {
         let token = try exchanger(exchange, form, at: now)
-        let request = try vendRequest(form, isPlugin: Self.isPlugin(token))
+        var request = try vendRequest(form, isPlugin: Self.isPlugin(token))
+        request.address = exchange.address
         do {
             return try broker.vend(request, with: token, at: now, render: Self.exchanged)
                 .otherwise { _, error in try Self.refusal(error) }

@@ -27,7 +27,7 @@ extension Gateway {
         let step = try exchange.withParameter("HTTP_AUTHORIZATION") { header in
             try withBearer(header) { (token: borrowing Token) throws in
                 let call: APICall
-                let request: VendRequest
+                var request: VendRequest
                 do {
                     (call, request) = try injectionRequest(exchange)
                 } catch {
@@ -35,6 +35,7 @@ extension Gateway {
                     guard try broker.isKnown(token, at: now) else { throw Refusal.invalidToken }
                     throw error
                 }
+                request.address = exchange.address
                 return try broker.inject(request, with: token, through: .proxy(call), at: now, render: Self.inject)
             }
         }

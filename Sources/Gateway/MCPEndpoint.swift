@@ -72,7 +72,7 @@ extension Gateway {
                 revision = call.revision
                 if let result = try Server.answer(call) { return .done(reply(result, to: call)) }
                 let arguments = try Tool.Arguments(call)
-                return use(arguments, call, token, slot, at: now)
+                return use(arguments, call, token, slot, from: exchange.address, at: now)
             }
         } catch {
             return .done(Self.reply(error, to: id, revision))

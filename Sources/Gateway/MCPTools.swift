@@ -12,7 +12,8 @@ import Vault
 /// only our own token's end is the transport's.
 extension Gateway {
     func use(
-        _ arguments: Tool.Arguments, _ call: Call, _ token: borrowing Token, _ slot: OpenSlot, at now: Instant
+        _ arguments: Tool.Arguments, _ call: Call, _ token: borrowing Token, _ slot: OpenSlot, from address: String,
+        at now: Instant
     ) -> Step<Reply> {
         let log = log
         let failed: @Sendable (any Error) throws -> Reply = { error in
@@ -24,11 +25,14 @@ extension Gateway {
             case .listConnections: return .done(try Self.reply(listConnections(slot).json(call.revision), to: call))
             case .requestAuthorization:
                 return .done(
-                    try Self.reply(requestAuthorization(arguments, token, at: now).json(call.revision), to: call))
+                    try Self.reply(
+                        requestAuthorization(arguments, token, from: address, at: now).json(call.revision), to: call))
             case .findAPI: return .done(try Self.reply(findAPI(arguments).json(call.revision), to: call))
             case .learnAPI: return .done(try Self.reply(learnAPI(arguments, slot).json(call.revision), to: call))
             case .callAPI:
-                return try broker.callAPI(agentCall(arguments), with: token, slot: slot, at: now).then(broker) {
+                return try broker.callAPI(
+                    agentCall(arguments, from: address), with: token, slot: slot, at: now
+                ).then(broker) {
                     _, answer in
                     .done(Self.reply(ToolResult(answer).json(call.revision), to: call))
                 }.otherwise { _, error in try failed(error) }
@@ -93,16 +97,17 @@ extension Gateway {
     }
 
     private func requestAuthorization(
-        _ arguments: Tool.Arguments, _ token: borrowing Token, at now: Instant
+        _ arguments: Tool.Arguments, _ token: borrowing Token, from address: String, at now: Instant
     ) throws -> ToolResult {
         var reader = ArgumentReader(arguments)
         let provider = reader.provider()
         let scopes = reader.scopes()
         let reason = reader.text("reason", 1...256)
         try reader.finish()
-        let request = VendRequest(
+        var request = VendRequest(
             userID: nil, provider: provider, scopes: scopes, reason: (reason ?? "").withoutControls,
             tool: arguments.tool.rawValue)
+        request.address = address
         let connection = try broker.ask(request, with: token, at: now)
         return ToolResult(
             ["status": "authorized", "connection": .string(connection.text)],
@@ -160,7 +165,7 @@ extension Gateway {
         return ToolResult(.object(members))
     }
 
-    private func agentCall(_ arguments: Tool.Arguments) throws -> AgentCall {
+    private func agentCall(_ arguments: Tool.Arguments, from address: String) throws -> AgentCall {
         var reader = ArgumentReader(arguments)
         let id = reader.provider()
         let method = reader.method()
@@ -174,12 +179,13 @@ extension Gateway {
         try reader.finish()
         guard let entry else { throw Refusal.unknownProvider }
         guard entry.isConfigured else { throw Refusal.providerNotConfigured(entry.name) }
+        var request = VendRequest(
+            userID: nil, provider: id, scopes: scopes, account: account, reason: (reason ?? "").withoutControls)
+        request.address = address
         return AgentCall(
             call: APICall(
                 provider: id, method: method, target: target, document: content.flatMap { GraphQLCall(body: $0) }),
-            headers: headers, content: content,
-            request: VendRequest(
-                userID: nil, provider: id, scopes: scopes, account: account, reason: (reason ?? "").withoutControls))
+            headers: headers, content: content, request: request)
     }
 }
 

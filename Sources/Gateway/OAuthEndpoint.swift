@@ -115,6 +115,11 @@ extension Gateway {
     }
 }
 
+extension Exchange {
+    /// Where the other end is, as nginx sees it.
+    var address: String { parameter("REMOTE_ADDR") ?? "" }
+}
+
 /// An address as limits count it: a person's line, and those around it.
 enum Neighbourhood {
     /// IPv4: the address and its /24. IPv6: its /64, which is one line, and its /48.

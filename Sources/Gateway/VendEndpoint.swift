@@ -28,7 +28,7 @@ extension Gateway {
 
     private func vend(_ exchange: Exchange, with token: borrowing Token, at now: Instant) throws -> Step<Reply> {
         // Who calls comes before what is asked: a stranger learns nothing about the form of a request.
-        let request: VendRequest
+        var request: VendRequest
         do {
             guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
             guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
@@ -37,6 +37,7 @@ extension Gateway {
             guard try broker.isKnown(token, at: now) else { throw Refusal.invalidToken }
             throw error
         }
+        request.address = exchange.address
         return try broker.vend(request, with: token, at: now, render: Self.render)
     }
 

@@ -8,14 +8,16 @@ public enum RequestStatus: String, Sendable {
     case pending, approved, completed, declined, expired, failed, cancelled
 }
 
-/// What the caller says about why; shown to the person as the caller's claim, readable only with the request's id.
+/// What the caller says about why, and from where it said so; shown to the person, readable only with the request's id.
 public struct RequestClaim: Sendable {
     public let reason: String
     public let tool: String
     public let account: String
+    /// Not a claim: where the first call came from.
+    public let address: String
 
-    public init(reason: String, tool: String, account: String) {
-        (self.reason, self.tool, self.account) = (reason, tool, account)
+    public init(reason: String, tool: String, account: String, address: String) {
+        (self.reason, self.tool, self.account, self.address) = (reason, tool, account, address)
     }
 }
 
@@ -149,7 +151,7 @@ extension Rows {
     }
 
     private func seal(_ claim: RequestClaim, for id: RequestID) throws -> [UInt8] {
-        let text = [claim.reason, claim.tool, claim.account].joined(separator: "\u{0}")
+        let text = [claim.reason, claim.tool, claim.account, claim.address].joined(separator: "\u{0}")
         let hash = Request.hash(of: id)
         let sealed = try Array(text.utf8).withUnsafeBytes {
             try AEAD.seal($0, under: try Self.claimKey(id), Purpose.requestClaim(hash), random)
@@ -163,8 +165,8 @@ extension Rows {
         let opened = try AEAD.open(inner, under: try Self.claimKey(id), Purpose.requestClaim(request.idHash))
         let parts = opened.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
             .split(separator: "\u{0}", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 3 else { throw VaultError.damaged("claim") }
-        return RequestClaim(reason: parts[0], tool: parts[1], account: parts[2])
+        guard parts.count == 4 else { throw VaultError.damaged("claim") }
+        return RequestClaim(reason: parts[0], tool: parts[1], account: parts[2], address: parts[3])
     }
 
     /// Moves a request on; an end is never left again. false: it had ended before.

@@ -4,6 +4,7 @@ import secrets
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
+from requests.adapters import HTTPAdapter
 
 from harness.answers import assert_problem
 from harness.database import Database
@@ -288,3 +289,33 @@ def test_an_invitation_makes_one_person_in_one_browser(instance, alice, rows):
 def test_a_scope_asked_of_the_provider_is_exactly_what_was_approved(alice):
     address = alice.login(approval(alice, GITHUB | {"scope": "gist"}))
     assert parse_qs(urlsplit(address).query)["scope"] == ["gist"]
+
+
+class From(HTTPAdapter):
+    """Calls from another address of this computer."""
+
+    def init_poolmanager(self, *arguments, **more):
+        return super().init_poolmanager(*arguments, source_address=("127.0.0.2", 0), **more)
+
+
+def test_the_page_says_from_where_it_was_asked(person, plugin, instance):
+    near = plugin.link("github", ["repo"], user=person)
+    assert {"address": "127.0.0.1", "ownAddress": True}.items() <= person.asked(near["authorizationUrl"]).json().items()
+    plugin.http.mount("https://", From())
+    assert plugin.link("github", ["repo"], user=person)["requestId"] == near["requestId"]
+    assert person.asked(near["authorizationUrl"]).json()["address"] == "127.0.0.1", "the first call's"
+    far = plugin.link("github", ["gist"], user=person)["authorizationUrl"]
+    assert {"address": "127.0.0.2", "ownAddress": False}.items() <= person.asked(far).json().items()
+    exchange = {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "audience": "slack", "userId": person.user_id,
+                "scope": "chat:write"}
+    asked = plugin.http.post(instance.origin + "/token", data=exchange, auth=(plugin.id, plugin.key)).json()["authorizationUrl"]
+    key = person.api_key()
+    key.http.mount("https://", From())
+    proxied = key.get("/proxy/linear/graphql", headers={"Toolshed-Scope": "read"}).json()["authorizationUrl"]
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "request_authorization", "arguments": {"provider": "google", "scopes": ["calendar"], "reason": "Plan"}}}
+    answer = key.post("/mcp", message, headers={"MCP-Protocol-Version": "2025-11-25"}).json()["result"]["structuredContent"]
+    for link in (asked, proxied, answer["authorizationUrl"]):
+        assert person.asked(link).json()["address"] == "127.0.0.2"
+    own = person.asked({"owner": "toolshed", "bridge": "demo", "scope": "read"}).json()
+    assert own["address"] is None and own["ownAddress"] is False
