@@ -39,8 +39,12 @@ class Flows:
         self.person.sign_in()
         self.plugin = Plugin(instance)
         self.canaries.add_token("plugin key", self.plugin.key)
+        self.typed: set[bytes] = set()
         self.use()
         self.clients()
+        self.link()
+        self.loot.copy(instance, "before the losses")
+        self.lose()
         self.loot.copy(instance, "after")
         self.from_the_provider()
         self.keys()
@@ -62,10 +66,20 @@ class Flows:
             location = members.get("location", location) if isinstance(members, dict) else location
             for member in SHOWN_ONCE.keys() & set(members):
                 name, value = self.numbered(SHOWN_ONCE[member]), members[member]
+                if len(value) < 12:
+                    self.note_typed(value)
+                    continue
                 (self.canaries.add_token if value.startswith("ts") else self.canaries.add_short_secret)(name, value)
         for name, values in parse_qs(urlsplit(location).query).items():
-            if name in ("approval", "state"):
+            # A client's own state is its own choice, and no secret of ours.
+            if name in ("approval", "state") and len(values[0]) == 43:
                 self.canaries.add_short_secret(self.numbered(name), values[0])
+
+    def note_typed(self, code: str) -> None:
+        """A code for a person to type is short, so it is looked for as it is, with the hyphen and without."""
+        plain = code.replace("-", "")
+        assert len(plain) == 8
+        self.typed |= {form.encode() for text in (plain, plain.lower()) for form in (text, f"{text[:4]}-{text[4:]}")}
 
     def numbered(self, name: str) -> str:
         self.count[name] += 1
@@ -120,6 +134,7 @@ class Flows:
         device = command_line(self.instance)
         begun = device.begin_device().json()
         self.canaries.add_token("device code", begun["device_code"])
+        self.note_typed(begun["user_code"])
         assert device.approve_device(olga, begun["user_code"]).status_code == 204
         device.tokens = granted(device.poll(begun["device_code"]))
         for tokens in (client.tokens, granted(client.refresh()), device.tokens):
@@ -130,6 +145,56 @@ class Flows:
                     self.canaries.add_token(self.numbered(kind), tokens[name])
         client.is_live()
         client.revoke(client.tokens["access_token"])
+
+    def another_browser(self) -> Person:
+        """Of the same person, with a vault and a connection of its own."""
+        made = self.watched(self.person.elsewhere())
+        self.canaries.add_token(self.numbered("session cookie"), made.http.cookies["__Host-toolshed"])
+        made.connect({"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        return made
+
+    def link(self) -> None:
+        """In each of the three ways; and an offer whose code nobody types."""
+        person, path = self.person, "/api/vault/link"
+        code, device = person.post("/api/vault/recovery", {}).json()["code"], Authenticator(self.instance)
+        salt = person.post("/api/passkeys/options").json()["prfSalt"]
+        self.canaries.add_short_secret("what a passkey derived to link", device.derive(salt))
+        assert device.register(person).status_code == 201
+        for how in ("typed", "recovery code", "passkey"):
+            elsewhere = self.another_browser()
+            if how == "typed":
+                offer = person.post(path, {"step": "offer"}).json()
+                elsewhere.post(path, {"step": "claim", "code": "00000000"})
+                assert elsewhere.post(path, {"step": "claim", "code": offer["code"]}).status_code == 200
+                assert person.post(path, {"step": "seal", "id": offer["id"]}).status_code == 200
+            elif how == "passkey":
+                assert device.show(elsewhere).status_code == 200
+            else:
+                assert elsewhere.post(path, {"step": "recovery", "code": code}).status_code == 200
+            [offer] = elsewhere.get(path).json()["offers"]
+            self.loot.copy(self.instance, f"sealed by {how}")
+            accepted = elsewhere.post(path, {"step": "accept", "id": offer["id"], "digest": offer["digest"]})
+            assert accepted.status_code == 200, accepted.text
+        assert person.post(path, {"step": "offer"}).status_code == 201
+        assert {c["status"] for c in person.connections()} <= {"active", "unused"}
+
+    def lose(self) -> None:
+        """A browser, a key, a client, a passkey, a plugin: what they held, and the keys of before, are to be nowhere."""
+        person, client = self.person, Client(self.instance)
+        client.log_in(person)
+        self.canaries.add_token(self.numbered("own renewal token"), client.tokens["refresh_token"])
+        elsewhere, plugin = self.another_browser(), person.own_plugin()
+        self.canaries.add_token("lost plugin key", plugin.key)
+        person.connect(plugin.link("google", ["calendar"], user=person)["authorizationUrl"])
+        holders = [elsewhere.get("/api/me").json()["sessionId"], person.api_key().id, plugin.id,
+                   person.get("/api/clients").json()["clients"][0]["id"], person.get("/api/passkeys").json()["passkeys"][0]["id"]]
+        for holder in holders:
+            reply = person.post("/api/vault/lost", {"holder": holder})
+            if reply.status_code == 409:
+                # The browser with a vault of its own is the last that opens it: said a second time.
+                reply = person.post(f"/api/vault/lost?confirm={reply.json()['confirm']}", {"holder": holder})
+            assert reply.status_code == 200, reply.text
+        assert person.get("/api/me").status_code == 200
 
     def from_the_provider(self) -> None:
         for family, tokens in self.instance.double.get("tokens").items():
@@ -165,7 +230,7 @@ def test_every_kind_of_secret_came_up(flows):
     for kind in ("invitation", "session cookie", "transaction cookie", "form token", "approval", "state", "code", "key",
                  "plugin key", "exchange code", "exchange code_verifier", "exchange client_secret", "ENCRYPTION_KEY",
                  "google refresh token", "github access token", "keyed access token", "authorization code", "client verifier",
-                 "device code", "own access token", "own renewal token"):
+                 "device code", "what a passkey derived to link", "lost plugin key", "own access token", "own renewal token"):
         assert kind in kinds, kinds
 
 
@@ -175,6 +240,22 @@ def test_no_file_has_a_secret(flows):
         if names := search.within(content):
             found[name] = names
     assert not found
+
+
+def test_no_file_has_a_code_that_people_type(flows):
+    """Link codes and the codes of devices: hashed under a key in the database, and nowhere else."""
+    assert len(flows.typed) >= 3 * 4
+    planted, code = flows.instance.dir / "run/planted", sorted(flows.typed)[0]
+
+    def found() -> set[str]:
+        return {name for name, content in files(flows.instance.dir, OPERATORS) if any(code in content for code in flows.typed)}
+
+    assert not found()
+    try:
+        planted.write_bytes(b"before " + code + b" after")
+        assert found() == {"run/planted"}
+    finally:
+        planted.unlink()
 
 
 def test_no_environment_and_no_argument_has_a_secret(flows):
@@ -222,8 +303,13 @@ def test_memory_of_idle_processes_has_no_more_than_their_own_keys(flows):
     # Found by the same search, which therefore finds.
     assert kinds(found["supervise"]["locked"]) == own | service
     assert kinds(found["work"]["locked"]) - {"exchange client_secret"} == own
+    service_keys, warm = "key: connection.service_key by ENCRYPTION_KEY 1 service", "key: connection.vault_key by slot.vault_key by cookie, derived"
     held = kinds(found["keep"]["locked"]) - {"exchange client_secret"} - own - service
-    assert held == {"key: connection.service_key by ENCRYPTION_KEY 1 service"}, "connection keys in use, nothing else"
+    assert held == {service_keys, warm}, "connection keys in use, nothing else"
+    # "Lock now": what only the person's own secret opens is forgotten at once.
+    assert flows.person.post("/api/vault/lock").status_code == 200
+    found = residue(flows.instance, flows.canaries.pattern())
+    assert warm not in kinds(found["keep"]["locked"]) and not found["keep"]["ordinary"], found["keep"]
 
 
 @needs_root
