@@ -19,13 +19,15 @@ class Camera:
         """Pictures narrow and wide, dark and light (`every`: all four). No side scrolling, and nothing that axe-core
         objects to."""
         before = page.viewport_size
+        # A dialog darkens what is behind it as far as the window reaches.
+        whole = page.locator("dialog[open]").count() == 0
         for size, viewport in SIZES.items():
             page.set_viewport_size(viewport)
             for scheme in SCHEMES:
                 judged = (size, scheme) in JUDGED
                 if judged or every:
                     page.emulate_media(color_scheme=scheme)
-                    page.screenshot(path=self.folder / f"{name}-{size}-{scheme}.png", full_page=True, animations="disabled")
+                    page.screenshot(path=self.folder / f"{name}-{size}-{scheme}.png", full_page=whole, animations="disabled")
                 if judged:
                     judge(page, name)
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than {size}"
