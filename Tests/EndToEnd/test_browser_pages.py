@@ -70,6 +70,9 @@ def test_the_documents_show_each_page_narrow_and_wide_dark_and_light():
     shown = set(re.findall(r"screenshots/([a-z0-9-]+\.png)", (ROOT / "docs/PAGES.md").read_text()))
     there = {file.name: file.stat().st_size for file in SHOWN.glob("*.png")}
     assert shown == set(there), shown ^ set(there)
+    elsewhere = {name for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+                 for name in re.findall(r"screenshots/([a-z0-9-]+\.png)", file.read_text())}
+    assert elsewhere <= shown, elsewhere - shown
     names = {re.sub(r"-(narrow-dark|wide-light)\.png$", "", name) for name in shown}
     assert shown == {f"{name}-{kind}.png" for name in names for kind in ("narrow-dark", "wide-light")}
     pages = {file.stem for file in SITE.glob("*.html")}
