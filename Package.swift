@@ -34,8 +34,9 @@ let package = Package(
 
         // 1
         .target(name: "Encoding", swiftSettings: settings),
+        .target(name: "Threads", swiftSettings: settings),
         .target(name: "Secrets", dependencies: ["CLinux", "COpenSSL"], swiftSettings: settings),
-        .target(name: "FastCGI", dependencies: ["CFastCGI", "CLinux"], swiftSettings: settings),
+        .target(name: "FastCGI", dependencies: ["CFastCGI", "CLinux", "Threads"], swiftSettings: settings),
 
         // 2
         .target(name: "OAuth", dependencies: ["Encoding", "Secrets"], swiftSettings: settings),
@@ -83,14 +84,14 @@ let package = Package(
             name: "Gateway",
             dependencies: [
                 "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "MCP", "OAuth", "ProviderHTTP", "Providers",
-                "Secrets", "Settings", "Vault", .product(name: "Logging", package: "swift-log"),
+                "Secrets", "Settings", "Threads", "Vault", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(
             name: "Keeper",
             dependencies: [
                 "Broker", "CLinux", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets", "Settings",
-                "Vault", .product(name: "Logging", package: "swift-log"),
+                "Threads", "Vault", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(name: "Supervisor", dependencies: ["CLinux"], swiftSettings: settings),
@@ -99,7 +100,7 @@ let package = Package(
             name: "toolshedd",
             dependencies: [
                 "Broker", "CLinux", "Encoding", "Envelope", "FastCGI", "Gateway", "Keeper", "OAuth", "Providers",
-                "Secrets", "Settings", "Supervisor", "Vault",
+                "Secrets", "Settings", "Supervisor", "Threads", "Vault",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -128,7 +129,7 @@ let package = Package(
         .executableTarget(
             name: "bench-vend",
             dependencies: [
-                "Broker", "Envelope", "FastCGI", "Gateway", "ProviderHTTP", "Secrets", "Settings",
+                "Broker", "Envelope", "FastCGI", "Gateway", "ProviderHTTP", "Secrets", "Settings", "Threads",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -138,7 +139,7 @@ let package = Package(
         .testTarget(
             name: "EnvelopeTests", dependencies: ["CLinux", "Encoding", "Envelope", "Secrets"], swiftSettings: settings),
         .testTarget(
-            name: "FastCGITests", dependencies: ["CLinux", "FastCGI"], swiftSettings: settings),
+            name: "FastCGITests", dependencies: ["CLinux", "FastCGI", "Threads"], swiftSettings: settings),
         .testTarget(name: "SupervisorTests", dependencies: ["CLinux", "Supervisor"], swiftSettings: settings),
         .testTarget(
             name: "OAuthTests", dependencies: ["Encoding", "Envelope", "OAuth", "Secrets"], swiftSettings: settings),
@@ -166,11 +167,12 @@ let package = Package(
             name: "BrokerTests",
             dependencies: ["Broker", "Encoding", "Envelope", "OAuth", "Providers", "Secrets", "Settings", "Vault"],
             swiftSettings: settings),
+        .testTarget(name: "GatewayTests", dependencies: ["Encoding", "Gateway"], swiftSettings: settings),
         .testTarget(
             name: "KeeperTests",
             dependencies: [
                 "Broker", "Encoding", "Envelope", "Gateway", "Keeper", "OAuth", "ProviderHTTP", "Providers", "Secrets",
-                "Vault", .product(name: "GRDB", package: "GRDB.swift"),
+                "Threads", "Vault", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
     ]

@@ -47,27 +47,35 @@ public final class RateTable: @unchecked Sendable {
     /// Takes one from each, or none: then the seconds until it is worth another try.
     public func take(_ allowances: [(key: Key, perMinute: Int64)], at now: Instant) -> Int64? {
         for (index, allowance) in allowances.enumerated() {
-            guard let wait = take(allowance.key, allowance.perMinute, at: now) else { continue }
+            guard let wait = take(allowance.key, Self.minute / allowance.perMinute, Self.minute, at: now) else {
+                continue
+            }
             for taken in allowances[..<index] { giveBack(taken.key, taken.perMinute, at: now) }
             return wait
         }
         return nil
     }
 
-    private func take(_ key: Key, _ perMinute: Int64, at now: Instant) -> Int64? {
+    /// Takes one; `burst` may come at once. Otherwise the seconds until it is worth another try.
+    public func take(_ key: Key, perSecond: Int64, burst: Int64, at now: Instant) -> Int64? {
+        let step = max(1, 1_000_000 / perSecond)
+        return take(key, step, step * burst, at: now)
+    }
+
+    /// - Parameters:
+    ///   - step: microseconds for each.
+    ///   - span: microseconds' worth may come at once.
+    private func take(_ key: Key, _ step: Int64, _ span: Int64, at now: Instant) -> Int64? {
         let now = now.milliseconds * 1000
-        let step = Self.minute / perMinute
         // Without a cell nothing is counted: better than to refuse everybody because the table is full.
         guard let cell = cell(key, at: now) else { return nil }
         var seen = clinux_load(cell)
         while true {
             // A time further away than a whole allowance is of a clock that was set back, or of another limit.
             let owed = Int64(bitPattern: seen)
-            let whole = owed - now > Self.minute + step ? now : max(owed, now)
+            let whole = owed - now > span + step ? now : max(owed, now)
             let next = whole + step
-            guard next - now <= max(Self.minute, step) else {
-                return max(1, (next - now - Self.minute + 999_999) / 1_000_000)
-            }
+            guard next - now <= max(span, step) else { return max(1, (next - now - span + 999_999) / 1_000_000) }
             if clinux_exchange(cell, &seen, UInt64(bitPattern: next)) { return nil }
         }
     }

@@ -24,6 +24,7 @@ public final class Exchange: @unchecked Sendable {
     var connection: Int32 = -1
     var asideDeadline: Int64 = 0
     var ticket: UInt64 = 0
+    public var timing = Timing()
     private(set) var hasAnswered = false
 
     private var bodyBuffer: UnsafeMutableRawPointer
@@ -241,6 +242,7 @@ extension Exchange {
         self.connection = connection
         hasAnswered = false
         asideDeadline = 0
+        timing = Timing()
         bodyCount = 0
         bodyIsTooLarge = false
         // -1: no listener, the pool accepts. With a descriptor set, FCGX_Accept_r goes straight to the parser.

@@ -24,7 +24,6 @@ public struct Ticket: Hashable, Sendable {
 /// Why a pool did not start.
 public enum PoolError: Error, Sendable, Equatable {
     case system(call: String, errno: Int32)
-    case thread(errno: Int32)
     /// libfcgi still makes its own system calls: it was linked in a way that our definitions do not reach.
     case unguarded
 }

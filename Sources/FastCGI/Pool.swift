@@ -2,6 +2,7 @@ import CFastCGI
 import CLinux
 import Glibc
 import Synchronization
+import Threads
 
 /// A few threads around one epoll set, which answer the FastCGI requests of a listening socket.
 ///

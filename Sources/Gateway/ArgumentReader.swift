@@ -15,6 +15,12 @@ struct ArgumentReader {
         guard errors.isEmpty else { throw .invalidRequest(errors) }
     }
 
+    /// What was read, where nothing was wrong.
+    func finish<Value>(_ value: Value?) throws(Refusal) -> Value {
+        guard errors.isEmpty, let value else { throw .invalidRequest(errors) }
+        return value
+    }
+
     private mutating func wrong(_ name: String, _ expected: String) { errors.append(MemberError(name, expected)) }
 
     mutating func text(_ name: String, _ lengths: ClosedRange<Int>) -> String? {
@@ -29,16 +35,12 @@ struct ArgumentReader {
         return text
     }
 
-    mutating func provider() -> ProviderID {
+    /// nil: it is wrong. Read on, so that every wrong member is named; `finish` says so.
+    mutating func provider() -> ProviderID? {
         if let text = members["provider"]?.string, let id = try? ProviderID(parsing: text) { return id }
         wrong("provider", "a provider as bridge or owner/bridge")
-        return Self.placeholder
+        return nil
     }
-
-    /// Read on so that every wrong member is named; `finish` throws before it is used.
-    private static let placeholder: ProviderID = {
-        do { return try ProviderID(bridge: "none") } catch { fatalError("a name") }
-    }()
 
     mutating func scopes() -> ScopeSet {
         guard let value = members["scopes"] else { return .empty }
@@ -57,20 +59,20 @@ struct ArgumentReader {
         return .get
     }
 
-    /// `path`, with `query` behind it.
-    mutating func target() -> APITarget {
+    /// `path`, with `query` behind it. nil: one of them is wrong.
+    mutating func target() -> APITarget? {
         var text = members["path"]?.string ?? ""
         if let query = members["query"] {
             guard let fields = query.object else {
                 wrong("query", "an object of strings, numbers, booleans or lists of them")
-                return Self.root
+                return nil
             }
             var pairs: [String] = []
             for (name, value) in fields.sorted(by: { $0.key < $1.key }) {
                 for single in value.array ?? [value] {
                     guard let text = single.text else {
                         wrong("query", "strings, numbers, booleans or lists of them")
-                        return Self.root
+                        return nil
                     }
                     pairs.append("\(Percent.encode(name))=\(Percent.encode(text))")
                 }
@@ -85,13 +87,9 @@ struct ArgumentReader {
             } else {
                 wrong("path", error.expected)
             }
-            return Self.root
+            return nil
         }
     }
-
-    private static let root: APITarget = {
-        do { return try APITarget(parsing: "/") } catch { fatalError("a path") }
-    }()
 
     mutating func content(_ method: APIMethod) -> [UInt8]? {
         guard let body = members["body"] else { return nil }

@@ -7,8 +7,7 @@ import Vault
 extension Gateway {
     /// `GET /api/authorize?…`: the query of the page, as it came.
     func clientConsent(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
-        guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
-        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        let session = try person(reading: exchange, at: now)
         let query = try authorizationQuery(exchange.query)
         return try broker.clientConsent(query, session: session, at: now).then(broker) { _, answer in
             switch answer {

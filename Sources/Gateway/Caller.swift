@@ -67,6 +67,13 @@ extension Gateway {
         }
     }
 
+    /// What a page shows before a decision: cookie only.
+    func person(reading exchange: Exchange, at now: Instant) throws -> OpenSlot {
+        guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
+        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        return session
+    }
+
     /// A person's decision: cookie only, from our own page.
     func person(deciding exchange: Exchange, at now: Instant) throws -> OpenSlot {
         guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }

@@ -8,6 +8,7 @@ import Vault
 
 extension Gateway {
     func consentPage(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let session = try person(reading: exchange, at: now)
         let query = try Query(exchange)
         let scopes = (try query["scope"] ?? "").split { $0 == " " || $0 == "," }.map(String.init)
         let separate = try query["separate"]
@@ -17,8 +18,6 @@ extension Gateway {
         let link = try ConnectLink(
             owner: query["owner"], bridge: query["bridge"], scopes: scopes, request: query["request"],
             connection: query["connection"], separate: separate != nil)
-        guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
-        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
         let (document, digest, formToken) = try broker.consentDocument(for: link, session: session, at: now)
         let near = exchange.address
         return .done(.json { $0.consent(document, digest: digest, formToken: formToken, to: near) })
@@ -46,7 +45,7 @@ extension Gateway {
     }
 
     func outcome(_ exchange: Exchange, _ id: OutcomeID, _ now: Instant) throws -> Step<Reply> {
-        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        let session = try person(reading: exchange, at: now)
         let document = try broker.outcome(id, session: session, at: now)
         return .done(.json { $0.outcome(document, settings.catalogue) })
     }

@@ -52,15 +52,15 @@ extension Gateway {
         guard try form.required("subject_token_type") == Self.accessTokenType else {
             throw OAuthError(.invalidRequest, "subject_token_type must be \(Self.accessTokenType)")
         }
-        let refused = OAuthError(.invalidRequest, "the subject_token is wrong, expired or revoked")
-        guard let token = try? Token(parsing: form.required("subject_token")) else { throw refused }
+        guard let token = try? Token(parsing: form.required("subject_token")) else { throw OAuthError.wrongSubject }
         switch token.kind {
         case .apiKey, .cli:
-            guard try broker.isKnown(token, at: now) else { throw refused }
+            guard try broker.isKnown(token, at: now) else { throw OAuthError.wrongSubject }
             return token
         case .access, .refresh:
             throw OAuthError(.unauthorizedClient, "a token of an OAuth client cannot be exchanged for a provider's")
-        case .session, .plugin, .pluginPerson, .code, .device, .invitation, .recovery, .passkey: throw refused
+        case .session, .plugin, .pluginPerson, .code, .device, .invitation, .recovery, .passkey:
+            throw OAuthError.wrongSubject
         }
     }
 
@@ -129,6 +129,7 @@ extension Gateway {
             }
         }
         reply.headers.append(("Pragma", "no-cache"))
+        reply.stranger = refusal.stranger
         return reply
     }
 }

@@ -1,6 +1,7 @@
 import Broker
 import FastCGI
 import Glibc
+import Settings
 import Vault
 
 extension Gateway {
@@ -25,8 +26,19 @@ extension Gateway {
             ("toolshed_worker_threads", status.threads),
             ("toolshed_worker_threads_busy", status.busyThreads),
             ("toolshed_worker_requests_set_aside", status.setAside),
+            ("toolshed_worker_memory_bytes", Wear.heldBytes()),
         ]
-        return .done(Self.text(lines.map { "\($0.0){pid=\"\(getpid())\"} \($0.1)\n" }.joined()))
+        var wal = stat()
+        let walBytes = stat(settings.databasePath + "-wal", &wal) == 0 ? Int(wal.st_size) : 0
+        // Of the box, whoever answers.
+        let shared = [
+            ("toolshed_wal_bytes", walBytes),
+            ("toolshed_wal_alarm_bytes", Int(settings.process.walAlarmMegabytes) << 20),
+        ]
+        return .done(
+            Self.text(
+                lines.map { "\($0.0){pid=\"\(getpid())\"} \($0.1)\n" }.joined()
+                    + shared.map { "\($0.0) \($0.1)\n" }.joined()))
     }
 
     private static func text(_ text: String) -> Reply {

@@ -7,8 +7,7 @@ import Vault
 extension Gateway {
     /// `GET /api/vault/link[?request=]`: what there is to link, from this session's end.
     func links(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
-        guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }
-        guard let session = try browser(exchange, at: now) else { throw Refusal.notSignedIn }
+        let session = try person(reading: exchange, at: now)
         let views = try broker.links(session, at: now)
         let asked = try Query(exchange)["request"].map { text in
             guard let id = RequestID(parsing: text) else { throw Refusal.notFound }

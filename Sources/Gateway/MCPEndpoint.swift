@@ -138,6 +138,8 @@ extension Gateway {
             case .scope: "Bearer error=\"insufficient_scope\", \(scope), \(metadata)"
             }
         reply.headers.append(("WWW-Authenticate", value))
+        // Without a token it is the question that clients begin with.
+        if fault == nil { reply.stranger = nil }
         return reply
     }
 }

@@ -103,9 +103,8 @@ extension Gateway {
         let provider = reader.provider()
         let scopes = reader.scopes()
         let reason = reader.text("reason", 1...256)
-        try reader.finish()
         var request = VendRequest(
-            userID: nil, provider: provider, scopes: scopes, reason: (reason ?? "").withoutControls,
+            userID: nil, provider: try reader.finish(provider), scopes: scopes, reason: (reason ?? "").withoutControls,
             tool: arguments.tool.rawValue)
         request.address = address
         let connection = try broker.ask(request, with: token, at: now)
@@ -117,7 +116,7 @@ extension Gateway {
     private func findAPI(_ arguments: Tool.Arguments) throws -> ToolResult {
         var reader = ArgumentReader(arguments)
         let query = reader.text("query", 0...200) ?? ""
-        let provider = arguments.members["provider"].map { _ in reader.provider() }
+        let provider = arguments.members["provider"] == nil ? nil : reader.provider()
         try reader.finish()
         let found = settings.catalogue.operations(for: query, provider: provider)
         return ToolResult(
@@ -171,20 +170,20 @@ extension Gateway {
         let method = reader.method()
         let target = reader.target()
         let content = reader.content(method)
-        let entry = settings.catalogue[id]
+        let entry = id.flatMap { settings.catalogue[$0] }
         let headers = reader.headers(entry?.permittedHeaders ?? APIRules.commonHeaders)
         let scopes = reader.scopes()
         let account = reader.text("account", 1...256)
         let reason = reader.text("reason", 0...256)
-        try reader.finish()
+        let (provider, path) = (try reader.finish(id), try reader.finish(target))
         guard let entry else { throw Refusal.unknownProvider }
         guard entry.isConfigured else { throw Refusal.providerNotConfigured(entry.name) }
         var request = VendRequest(
-            userID: nil, provider: id, scopes: scopes, account: account, reason: (reason ?? "").withoutControls)
+            userID: nil, provider: provider, scopes: scopes, account: account, reason: (reason ?? "").withoutControls)
         request.address = address
         return AgentCall(
             call: APICall(
-                provider: id, method: method, target: target, document: content.flatMap { GraphQLCall(body: $0) }),
+                provider: provider, method: method, target: path, document: content.flatMap { GraphQLCall(body: $0) }),
             headers: headers, content: content, request: request)
     }
 }

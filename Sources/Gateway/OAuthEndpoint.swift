@@ -167,6 +167,7 @@ extension Reply {
             }
         }
         reply.headers.append(("Pragma", "no-cache"))
+        reply.stranger = error.stranger
         if error.triedBasic { reply.headers.append(("WWW-Authenticate", "Basic realm=\"token\"")) }
         return reply
     }

@@ -13,14 +13,16 @@ extension Gateway {
 
     static func packed(_ error: any Error, _ log: Logger) -> Reply {
         let problem = problem(error, log)
-        var text = pack(problem)
+        let reply = packed(problem)
         // Only lists can be that long: the document then stands without them, and the link tells the rest.
-        if text.utf8.count > packedLimit, let refusal = error as? Refusal {
-            text = pack(Problem(refusal.withoutLists))
-        }
-        return Reply(
-            status: problem.status == 401 ? 401 : 403, headers: [("Cache-Control", "no-store")], body: Array(text.utf8),
-            field: packedField)
+        guard reply.body.count > packedLimit, let refusal = error as? Refusal else { return reply }
+        return packed(Problem(refusal.withoutLists))
+    }
+
+    static func packed(_ problem: Problem) -> Reply {
+        Reply(
+            status: problem.status == 401 ? 401 : 403, headers: [("Cache-Control", "no-store")],
+            body: Array(pack(problem).utf8), field: packedField, stranger: problem.stranger)
     }
 
     /// `STATUS RETRY-AFTER ALLOW`, a line's end, the document; base64url.

@@ -13,6 +13,7 @@ struct Problem {
     var detail: String
     var headers: [(String, String)] = []
     var members: (inout JSONWriter) -> Void = { _ in }
+    private(set) var stranger: Stranger?
 
     init(
         _ status: Int, _ code: String, _ title: String, _ detail: String, headers: [(String, String)] = [],
@@ -35,7 +36,7 @@ struct Problem {
         return Reply(
             status: status,
             headers: [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")] + headers,
-            body: writer.bytes)
+            body: writer.bytes, stranger: stranger)
     }
 
     /// Whatever went wrong inside is `unavailable`: nothing was lost, and what it was stands in our log only.
@@ -55,6 +56,11 @@ struct Problem {
     }
 
     init(_ refusal: Refusal) {
+        self.init(saying: refusal)
+        stranger = refusal.stranger
+    }
+
+    private init(saying refusal: Refusal) {
         switch refusal {
         case .invalidRequest(let errors):
             self.init(
@@ -195,6 +201,7 @@ struct Problem {
                 405, "method-not-allowed", "Method not allowed", "Allowed here: \(allowed).",
                 headers: [("Allow", allowed)])
         case .tooLarge: self.init(413, "too-large", "Too large", "The body may be at most 64 KiB.")
+        case .noSuchPath: self.init(Refusal.notFound)
         case .unsupportedMediaType:
             self.init(415, "unsupported-media-type", "Unsupported media type", "Send application/json.")
         }
@@ -203,6 +210,8 @@ struct Problem {
 
 /// Refusals that only a route can know.
 enum RouteRefusal: Error {
+    /// None of ours, whoever asks.
+    case noSuchPath
     case methodNotAllowed(String)
     case tooLarge
     case unsupportedMediaType

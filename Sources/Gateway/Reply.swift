@@ -14,6 +14,8 @@ public struct Reply: Sendable {
     var field: StaticString?
     /// Status and headers as they go out, where they are always the same.
     var head: StaticString?
+    /// It is none to who asked.
+    var stranger: Stranger?
 
     /// 200, and the headers of `json`.
     private static let jsonHead: StaticString =
@@ -60,31 +62,6 @@ public struct Reply: Sendable {
 }
 
 extension JSONWriter {
-    mutating func member(_ name: StaticString, _ value: String) {
-        key(name)
-        string(value)
-    }
-
-    mutating func member(_ name: StaticString, _ value: String?) {
-        key(name)
-        if let value { string(value) } else { null() }
-    }
-
-    mutating func member(_ name: StaticString, _ value: Bool) {
-        key(name)
-        bool(value)
-    }
-
-    mutating func member(_ name: StaticString, _ value: Int64) {
-        key(name)
-        integer(value)
-    }
-
-    mutating func member(_ name: StaticString, _ values: [String]) {
-        key(name)
-        strings(values)
-    }
-
     mutating func member(_ name: StaticString, _ scopes: ScopeSet) {
         key(name)
         beginArray()
@@ -93,27 +70,6 @@ extension JSONWriter {
             for name in text.split(separator: 0x20) {
                 string(utf8: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: name)))
             }
-        }
-        endArray()
-    }
-
-    mutating func member(_ name: StaticString, _ at: Instant?) { member(name, at?.rfc3339) }
-
-    mutating func object(_ body: (inout JSONWriter) throws -> Void) rethrows {
-        beginObject()
-        try body(&self)
-        endObject()
-    }
-
-    mutating func array<Element>(
-        _ name: StaticString, _ elements: some Sequence<Element>, _ body: (inout JSONWriter, Element) throws -> Void
-    ) rethrows {
-        key(name)
-        beginArray()
-        for element in elements {
-            beginObject()
-            try body(&self, element)
-            endObject()
         }
         endArray()
     }

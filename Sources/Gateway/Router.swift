@@ -5,7 +5,8 @@ import OAuth
 import Vault
 
 extension Gateway {
-    /// The whole table: a path, its methods, where it goes. `DOCUMENT_URI` is nginx's own reading of the path.
+    /// The whole table: a path, its methods (HEAD wherever GET), where it goes. `DOCUMENT_URI` is nginx's own reading of the
+    /// path.
     func route(_ exchange: Exchange) throws -> Step<Reply> {
         let now = Instant.now()
         let path = exchange.path
@@ -84,7 +85,7 @@ extension Gateway {
             switch parts[3] {
             case "login": return try only(exchange, "GET", [.get: { try self.login($0, provider, now) }])
             case "callback": return try only(exchange, "GET", [.get: { try self.callback($0, provider, now) }])
-            default: throw Refusal.notFound
+            default: throw RouteRefusal.noSuchPath
             }
         case (4, "api", "sign-in"):
             guard let provider = try? ProviderID(path: parts[2]) else { throw Refusal.unknownProvider }
@@ -93,7 +94,7 @@ extension Gateway {
             case "confirm":
                 return try only(exchange, "POST", [.post: { try self.startConfirmation($0, provider, now) }])
             case "callback": return try only(exchange, "GET", [.get: { try self.finishSignIn($0, provider, now) }])
-            default: throw Refusal.notFound
+            default: throw RouteRefusal.noSuchPath
             }
         case (3, "api", "requests"):
             guard let id = RequestID(parsing: parts[2]) else { throw Refusal.notFound }
@@ -137,15 +138,15 @@ extension Gateway {
                         .post: { try self.replacePluginKey($0, id, now) },
                         .delete: { try self.endReplacedKeys($0, id, now) },
                     ])
-            default: throw Refusal.notFound
+            default: throw RouteRefusal.noSuchPath
             }
         case (4, "api", "connections"):
             guard let id = ConnectionID(parsing: parts[2]) else { throw Refusal.notFound }
             switch parts[3] {
             case "replace": return try only(exchange, "POST", [.post: { try self.replaceToken($0, id, now) }])
-            default: throw Refusal.notFound
+            default: throw RouteRefusal.noSuchPath
             }
-        default: throw Refusal.notFound
+        default: throw RouteRefusal.noSuchPath
         }
     }
 
@@ -153,7 +154,9 @@ extension Gateway {
         _ exchange: Exchange, _ allowed: String, _ methods: [Method: (Exchange) throws -> Step<Reply>]
     ) throws -> Step<Reply> {
         let method: Method = exchange.method == .head ? .get : exchange.method
-        guard let flow = methods[method] else { throw RouteRefusal.methodNotAllowed(allowed) }
+        guard let flow = methods[method] else {
+            throw RouteRefusal.methodNotAllowed(allowed.replacing("GET", with: "GET, HEAD"))
+        }
         return try flow(exchange)
     }
 }

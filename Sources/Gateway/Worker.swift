@@ -8,6 +8,7 @@ import OAuth
 import ProviderHTTP
 import Secrets
 import Settings
+import Threads
 import Vault
 
 /// One `toolshedd work`: a pool of request threads and one I/O thread, put together. Opened after exec.
@@ -15,6 +16,7 @@ public final class Worker: Sendable {
     public let pool: Pool<Resumption>
     public let http: ProviderHTTP
     private let audit: AuditLog
+    private let wear: Wear
 
     public init(
         settings: Settings, keys: WorkerKeys, listener: Int32, peers: [uid_t], limits: Limits, http: ProviderHTTP,
@@ -27,7 +29,13 @@ public final class Worker: Sendable {
         let audit = try AuditLog(
             folder: settings.auditFolder, options: settings.audit.options, at: Instant.now(), say: checkpoint)
         self.audit = audit
-        let refusals = RefusalLog(at: .now()) { log.notice("\($0)") }
+        wear = Wear(settings.process, .system)
+        let strangers = Strangers(
+            log: BoundedLog(at: .now()) { log.notice("\($0)") },
+            failures: try RateTable(path: settings.failuresPath),
+            perSecond: settings.process.failedAuthenticationsPerSecond)
+        let slow = SlowLog(
+            milliseconds: settings.process.slowMilliseconds, log: BoundedLog(at: .now()) { log.notice("\($0)") })
         let discovered = Discovered()
         let rates = try RateTable(path: settings.ratesPath)
         let storeKeys = StoreKeys(keys, minute: minute)
@@ -43,7 +51,8 @@ public final class Worker: Sendable {
             let broker = try Broker(
                 store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered,
                 rates: rates, random: .system)
-            return Gateway(broker: broker, pool: pool, network: network, log: log, refusals: refusals).handler
+            return Gateway(broker: broker, pool: pool, network: network, log: log, strangers: strangers, slow: slow)
+                .handler
         }
     }
 
@@ -53,9 +62,11 @@ public final class Worker: Sendable {
     private static let networkMilliseconds = 7_000
 
     /// Answers until drained. The I/O thread starts first and ends last: what is in flight needs it.
-    public func run(ready: () -> Void) throws {
+    ///
+    /// - Parameter worn: called once when it should be replaced, with the reason.
+    public func run(worn: @escaping @Sendable (String) -> Void = { _ in }, ready: () -> Void) throws {
         let loop = try startThread { [http] in http.run() }
-        tendAudit()
+        tend(worn)
         defer {
             http.stop()
             pthread_join(loop, nil)
@@ -65,10 +76,13 @@ public final class Worker: Sendable {
     }
 
     /// Records are in the kernel before their answer; within a second they are on the disk too.
-    private func tendAudit() {
+    private func tend(_ worn: (@Sendable (String) -> Void)?) {
         http.after(milliseconds: 500) { [weak self] in
-            self?.audit.tend(at: .now())
-            self?.tendAudit()
+            guard let self else { return }
+            audit.tend(at: .now())
+            let reason = worn == nil ? nil : wear.reason(answered: pool.status.answered, bytes: Wear.heldBytes())
+            if let reason { worn?(reason) }
+            tend(reason == nil ? worn : nil)
         }
     }
 }

@@ -9,6 +9,7 @@ import Providers
 import Secrets
 import Settings
 import Synchronization
+import Threads
 import Vault
 
 /// One `toolshedd keep`: the database prepared and recovered first, then an I/O thread (channels of the workers, calls to
@@ -67,6 +68,9 @@ public final class Keeper: Sendable {
             value: Upkeep(
                 checkpointer: try Checkpointer(path: path),
                 store: try Store(path: path, writer: writer, keys: storeKeys, random: .system),
+                watch: WALWatch(database: path, limit: settings.process.walAlarmMegabytes << 20) {
+                    log.warning("\($0)")
+                },
                 auditFolder: settings.auditFolder, auditKeepDays: settings.audit.keepDays, said: checkpoint,
                 failed: { Self.storeFailed($0, log) }))
         try minute.makeNew(.system)

@@ -25,12 +25,13 @@ final class Upkeep {
     private let keepDays: Int64
     private let said: @Sendable (String) -> Void
     private var truncateAt: Int64
+    private var watch: WALWatch?
 
     init(
-        checkpointer: Checkpointer, store: Store, auditFolder: String, auditKeepDays: Int64 = 0,
+        checkpointer: Checkpointer, store: Store, watch: WALWatch? = nil, auditFolder: String, auditKeepDays: Int64 = 0,
         said: @escaping @Sendable (String) -> Void = { _ in }, failed: @escaping @Sendable (any Error) -> Void
     ) {
-        (self.checkpointer, self.store, self.failed) = (checkpointer, store, failed)
+        (self.checkpointer, self.store, self.watch, self.failed) = (checkpointer, store, watch, failed)
         (keepDays, self.said) = (auditKeepDays, said)
         folder = AuditFolder(store: store, folder: auditFolder)
         truncateAt = Moment.now().uptime + Self.truncateEvery
@@ -76,6 +77,7 @@ final class Upkeep {
                 if try checkpointer.truncate(at: moment.wall) { truncateAt = moment.uptime + Self.truncateEvery }
             }
         }
+        watch?.look(at: moment.uptime)
     }
 
     private func attempt(_ body: () throws -> Void) {

@@ -22,6 +22,14 @@ extension Provider {
         if allowsLoopbackHTTP {
             warnings.append("\(id): allow_loopback_http sends codes and secrets unencrypted; for development only")
         }
+        if allowsPrivateAddresses {
+            warnings.append(
+                "\(id): allow_private_addresses lets its endpoints be hosts of the inner network, and whoever answers for"
+                    + " their names choose which; for a provider that is there")
+        }
+        if case .anyone? = signIn?.newPeople {
+            warnings.append("\(id): sign_in.new_people: anyone with an account there becomes a person here")
+        }
         if token.authentication == ClientAuthentication.none {
             warnings.append("\(id): a public client; nothing but PKCE ties its codes to this service")
         }

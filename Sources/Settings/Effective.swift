@@ -18,6 +18,7 @@ extension Settings {
             "audit_keep_days: \(audit.keepDays)", "audit_file_mb: \(audit.fileBytes >> 20)",
             "audit_reserve_mb: \(audit.reserveBytes >> 20)",
         ]
+        lines += process.effective
         if let key = audit.publicKey { lines.append("audit_key: \(Self.quoted(Base64URL.encode(key.bytes)))") }
         if let caFile { lines.append("ca_file: \(Self.quoted(caFile))") }
         if let header = signIn.header {

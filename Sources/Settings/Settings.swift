@@ -32,6 +32,7 @@ public struct Settings: Sendable {
     /// Whether a program without a browser may be let in by a code that a person types (RFC 8628).
     public let allowsDeviceGrant: Bool
     public let audit: AuditSettings
+    public let process: ProcessSettings
     public let warnings: [String]
 
     /// Reads the environment, `$CREDENTIALS_DIRECTORY`, `toolshed.yaml` and `providers.d`. `ENCRYPTION_KEY` is not
@@ -96,34 +97,19 @@ public struct Settings: Sendable {
         registrationLimits = RegistrationLimits(perHour: tuning.registrationsPerHour)
         allowsDeviceGrant = tuning.allowsDeviceGrant
         audit = tuning.audit
-        warnings = catalogue.warnings + Self.warnings(base, catalogue)
+        process = tuning.process
+        warnings = catalogue.warnings + Self.warnings(base, catalogue) + Self.warnings(base, tuning)
     }
 
     /// The redirect URI that is registered at the provider. Never derived from a request.
     public var databasePath: String { "\(stateDirectory)/toolshed.sqlite" }
     /// What limited plugins have left, for the workers among themselves.
     public var ratesPath: String { "\(runtimeDirectory)/rates" }
+    /// What addresses have left that fail to say who they are.
+    public var failuresPath: String { "\(runtimeDirectory)/failures" }
     public var auditFolder: String { "\(stateDirectory)/audit" }
 
     public func signInCallbackURL(_ id: ProviderID) -> String { "\(origin)/api/sign-in/\(id.path)/callback" }
 
     public func callbackURL(_ id: ProviderID) -> String { "\(redirectBase)/\(id.path)/callback" }
-
-    private static func warnings(_ base: RedirectBase, _ catalogue: Catalogue) -> [String] {
-        var warnings: [String] = []
-        let configured = catalogue.providers.values.filter(\.isConfigured).sorted { $0.id < $1.id }
-        if configured.isEmpty { warnings.append("no provider is configured") }
-        if base.text.hasPrefix("http:") {
-            warnings.append("AUTH_REDIRECT_BASE is http: browsers send no secure cookie over it; for development only")
-        }
-        for provider in configured where provider.authorize.refusesLocalhost && base.host == "localhost" {
-            warnings.append("\(provider.id): refuses redirect URIs on localhost; use 127.0.0.1")
-        }
-        if !base.isLoopback {
-            for provider in configured where provider.allowsLoopbackHTTP {
-                warnings.append("\(provider.id): allow_loopback_http on a host that is not a development host")
-            }
-        }
-        return warnings
-    }
 }

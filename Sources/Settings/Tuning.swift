@@ -21,6 +21,7 @@ struct Tuning: Hashable, Sendable {
     var registrationsPerHour = 600
     var allowsDeviceGrant = true
     var audit = AuditSettings()
+    var process = ProcessSettings()
 
     init(processors: Int) {
         workers = max(2, processors)
@@ -50,6 +51,7 @@ struct Tuning: Hashable, Sendable {
             try fields.integer("registrations_per_hour", in: 0...1_000_000) ?? Int64(registrationsPerHour))
         allowsDeviceGrant = try fields.choice("device_grant", Switch.self).map { $0 == .on } ?? allowsDeviceGrant
         try audit.read(&fields)
+        try process.read(&fields)
         try fields.finish()
     }
 
@@ -59,6 +61,7 @@ struct Tuning: Hashable, Sendable {
         warmSeconds = try Self.number("TOOLSHED_WARM_SECONDS", 0...86_400, surroundings) ?? warmSeconds
         registrationsPerHour =
             try Self.number("TOOLSHED_REGISTRATIONS_PER_HOUR", 0...1_000_000, surroundings) ?? registrationsPerHour
+        try process.read(surroundings)
         if let text = surroundings["TOOLSHED_DEVICE_GRANT"] {
             guard let choice = Switch(rawValue: text) else {
                 throw .variable(name: "TOOLSHED_DEVICE_GRANT", expected: "on or off", found: "'\(text.prefix(40))'")
@@ -76,7 +79,7 @@ struct Tuning: Hashable, Sendable {
         }
     }
 
-    private static func number(
+    static func number(
         _ name: String, _ range: ClosedRange<Int>, _ surroundings: Surroundings
     ) throws(SettingsError) -> Int? {
         guard let text = surroundings[name] else { return nil }

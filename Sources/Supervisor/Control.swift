@@ -22,6 +22,8 @@ public enum ControlTag: UInt8, Sendable {
     case reloaded
     /// A sentence for the operator; nothing was changed.
     case refused
+    /// From a worker: it wants to be replaced, and why.
+    case worn
 }
 
 public enum ControlError: Error, Equatable, Sendable {

@@ -79,6 +79,7 @@ public final class Supervisor {
     var keeperBurst = Burst()
     var workerBurst = Burst()
     var lastWorker: UInt32 = 0
+    var recycling = Recycling()
 
     public init(_ plan: SupervisorPlan) {
         self.plan = plan
@@ -153,6 +154,7 @@ public final class Supervisor {
             plan.log("\(child.role) (pid \(child.pid)): \(message.text)")
         case .reloaded: keeperReloaded()
         case .refused: refuseReload(message.text)
+        case .worn: isWorn(child, message.text)
         case .settings, .keys, .channel, .reload, .drain: plan.log("\(child.role) said what only the supervisor says")
         }
     }

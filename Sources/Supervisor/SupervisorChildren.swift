@@ -63,6 +63,7 @@ extension Supervisor {
             plan.notifier.ready()
         }
         finishReloadIfReady()
+        succeed(child)
         // A SIGHUP that came while starting.
         beginReload()
     }
@@ -84,9 +85,10 @@ extension Supervisor {
         let how = signal == 0 ? "with status \(status >> 8 & 0xFF)" : "by signal \(signal)"
         var isStopping = false
         if case .stopping = phase { isStopping = true }
+        let needsNoReplacement = recycleWithout(child)
         if status == 0, child.isLeaving || isStopping { return }
         plan.log("\(child.role) (pid \(child.pid)) ended \(how)")
-        if child.isLeaving { return }
+        if child.isLeaving || needsNoReplacement { return }
         switch phase {
         case .stopping: return
         case .starting: stop(code: 1)
@@ -113,7 +115,7 @@ extension Supervisor {
         for _ in 0..<max(0, missing) { startWorker() }
     }
 
-    private func replace(_ role: Role) {
+    func replace(_ role: Role) {
         let delay = role == .keeper ? keeperBurst.crashed(at: now()) : workerBurst.crashed(at: now())
         if delay > 0 { plan.log("waiting \(delay) ms before the next \(role.subcommand)") }
         replacements.append((now() + delay, role))
@@ -143,6 +145,7 @@ extension Supervisor {
     func nextDeadline() -> Int64? {
         var deadlines = replacements.map(\.at) + children.values.compactMap(\.deadline)
         if case .askingKeeper(_, let deadline) = reload { deadlines.append(deadline) }
+        if let due = recycling.due { deadlines.append(due) }
         return deadlines.min()
     }
 
@@ -152,6 +155,7 @@ extension Supervisor {
             kill(child.pid, SIGKILL)
             children[child.pid]?.isKilled = true
         }
+        recycleNext()
         let due = replacements.filter { $0.at <= now }
         replacements.removeAll { $0.at <= now }
         for replacement in due {

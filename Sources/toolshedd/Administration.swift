@@ -21,12 +21,4 @@ struct Administration {
         let writer = try Store.Writer(path: settings.databasePath)
         store = try Store(path: settings.databasePath, writer: writer, keys: keys, random: .system)
     }
-
-    /// One line: JSON with `--json`, the plain words otherwise.
-    static func say(json: Bool, _ plain: String, _ write: (inout JSONWriter) -> Void) {
-        guard json else { return print(plain) }
-        var writer = JSONWriter()
-        write(&writer)
-        print(String(decoding: writer.bytes, as: UTF8.self))
-    }
 }

@@ -48,9 +48,9 @@ struct AuditCommand: ParsableCommand {
             } catch {
                 throw ValidationError("The files of \(folder) cannot be read.")
             }
-            print(json ? Self.json(reports) : reports.map(Self.line).joined(separator: "\n"))
+            show(json: json, reports.map(Self.line).joined(separator: "\n")) { Self.write(reports, to: &$0) }
             if checkpoints == nil {
-                AuditCommand.complain("without --checkpoints, a file that was cut off or written anew is not noticed")
+                complain("without --checkpoints, a file that was cut off or written anew is not noticed")
             }
             if reports.contains(where: { $0.finding != nil }) { throw ExitCode(1) }
             if reports.contains(where: { !$0.isAuthenticated }) { throw ExitCode(2) }
@@ -74,38 +74,21 @@ struct AuditCommand: ParsableCommand {
             return line
         }
 
-        private static func json(_ reports: [AuditFileReport]) -> String {
-            var writer = JSONWriter()
-            writer.beginObject()
-            writer.key("ok")
-            writer.bool(reports.allSatisfy { $0.finding == nil && $0.isAuthenticated })
-            writer.key("files")
-            writer.beginArray()
-            for report in reports {
-                writer.beginObject()
-                writer.key("file")
-                writer.string(report.file)
-                writer.key("records")
-                writer.integer(report.records)
-                writer.key("end")
-                writer.string(report.end.rawValue)
-                writer.key("tornBytes")
-                writer.integer(Int64(report.tornBytes))
-                writer.key("authenticated")
-                writer.bool(report.isAuthenticated)
-                writer.key("waiting")
-                writer.integer(report.waiting)
-                if let finding = report.finding {
-                    writer.key("fault")
-                    writer.string(finding.fault.rawValue)
-                    writer.key("record")
-                    writer.integer(finding.record)
+        private static func write(_ reports: [AuditFileReport], to writer: inout JSONWriter) {
+            writer.object { writer in
+                writer.member("ok", reports.allSatisfy { $0.finding == nil && $0.isAuthenticated })
+                writer.array("files", reports) { writer, report in
+                    writer.member("file", report.file)
+                    writer.member("records", report.records)
+                    writer.member("end", report.end.rawValue)
+                    writer.member("tornBytes", Int64(report.tornBytes))
+                    writer.member("authenticated", report.isAuthenticated)
+                    writer.member("waiting", report.waiting)
+                    guard let finding = report.finding else { return }
+                    writer.member("fault", finding.fault.rawValue)
+                    writer.member("record", finding.record)
                 }
-                writer.endObject()
             }
-            writer.endArray()
-            writer.endObject()
-            return String(decoding: writer.bytes, as: UTF8.self)
         }
     }
 
@@ -131,7 +114,7 @@ struct AuditCommand: ParsableCommand {
             let now = Instant.now()
             let done = try AuditFolder(store: administration.store, folder: settings.auditFolder)
                 .foldAnew(keptSince: AuditCommand.kept(settings, at: now), at: now)
-            Administration.say(json: json, "\(done.put) records put back, \(done.removed) taken out") { writer in
+            show(json: json, "\(done.put) records put back, \(done.removed) taken out") { writer in
                 writer.beginObject()
                 writer.key("put")
                 writer.integer(Int64(done.put))
@@ -193,9 +176,5 @@ struct AuditCommand: ParsableCommand {
             let pair = try? bytes.withUnsafeBytes({ try AuditKeyPair(copying: $0) })
         else { throw ValidationError("\(path) is not what 'toolshedd audit key' wrote.") }
         return pair
-    }
-
-    private static func complain(_ sentence: String) {
-        FileHandle.standardError.write(Data("toolshedd: \(sentence)\n".utf8))
     }
 }

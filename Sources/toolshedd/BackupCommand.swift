@@ -47,7 +47,7 @@ struct BackupCommand: ParsableCommand {
             throw error
         }
         let bytes = try target.bytes()
-        Administration.say(json: json, "\(folder): \(bytes) bytes, read through and found whole") {
+        show(json: json, "\(folder): \(bytes) bytes, read through and found whole") {
             $0.beginObject()
             $0.key("folder")
             $0.string(folder)

@@ -25,80 +25,48 @@ struct Check: ParsableCommand {
             settings = try Settings.load(environment: environment)
             _ = try Settings.encryptionKeys(environment: environment)
         } catch {
-            if json { print(Self.refusal(error)) }
-            Self.complain("\(error)")
+            if json { show(json: true, "") { Self.write(error, to: &$0) } }
+            complain("\(error)")
             throw ExitCode(78)
         }
-        print(json ? Self.report(settings) : settings.effective(), terminator: json ? "\n" : "")
-        for warning in settings.warnings { Self.complain("warning: \(warning)") }
+        show(json: json, settings.effective()) { Self.write(settings, to: &$0) }
+        for warning in settings.warnings { complain("warning: \(warning)") }
     }
 
-    private static func complain(_ sentence: String) {
-        FileHandle.standardError.write(Data("toolshedd: \(sentence)\n".utf8))
-    }
-
-    private static func report(_ settings: Settings) -> String {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("ok")
-        writer.bool(true)
-        writer.key("origin")
-        writer.string(settings.origin)
-        writer.key("stateDirectory")
-        writer.string(settings.stateDirectory)
-        writer.key("runtimeDirectory")
-        writer.string(settings.runtimeDirectory)
-        writer.key("configDirectory")
-        writer.string(settings.configDirectory)
-        writer.key("workers")
-        writer.integer(Int64(settings.workers))
-        writer.key("threads")
-        writer.integer(Int64(settings.threads))
-        writer.key("peerUser")
-        writer.string(settings.peerUser)
-        writer.key("warmSeconds")
-        writer.integer(Int64(settings.warmSeconds))
-        writer.key("logLevel")
-        writer.string(settings.logLevel.rawValue)
-        writer.key("configured")
-        writer.strings(settings.catalogue.providers.values.filter(\.isConfigured).map(\.id).sorted().map(\.json))
-        writer.key("warnings")
-        writer.strings(settings.warnings)
-        writer.endObject()
-        return String(decoding: writer.bytes, as: UTF8.self)
+    private static func write(_ settings: Settings, to writer: inout JSONWriter) {
+        let configured = settings.catalogue.providers.values.filter(\.isConfigured).map(\.id).sorted().map(\.json)
+        writer.object {
+            $0.member("ok", true)
+            $0.member("origin", settings.origin)
+            $0.member("stateDirectory", settings.stateDirectory)
+            $0.member("runtimeDirectory", settings.runtimeDirectory)
+            $0.member("configDirectory", settings.configDirectory)
+            $0.member("workers", Int64(settings.workers))
+            $0.member("threads", Int64(settings.threads))
+            $0.member("peerUser", settings.peerUser)
+            $0.member("warmSeconds", Int64(settings.warmSeconds))
+            $0.member("logLevel", settings.logLevel.rawValue)
+            $0.member("slowMilliseconds", settings.process.slowMilliseconds)
+            $0.member("recycleRequests", settings.process.recycleRequests)
+            $0.member("recycleMegabytes", settings.process.recycleMegabytes)
+            $0.member("walAlarmMegabytes", settings.process.walAlarmMegabytes)
+            $0.member("failedAuthenticationsPerSecond", settings.process.failedAuthenticationsPerSecond)
+            $0.member("configured", configured)
+            $0.member("warnings", settings.warnings)
+        }
     }
 
     /// The sentence, and for a wrong file also where.
-    private static func refusal(_ error: SettingsError) -> String {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("ok")
-        writer.bool(false)
-        writer.key("error")
-        writer.string("\(error)")
-        if case .file(let wrong) = error {
-            writer.key("file")
-            writer.string(wrong.place.file)
-            if wrong.place.line > 0 {
-                writer.key("line")
-                writer.integer(Int64(wrong.place.line))
+    private static func write(_ error: SettingsError, to writer: inout JSONWriter) {
+        writer.object { writer in
+            writer.member("ok", false)
+            writer.member("error", "\(error)")
+            if case .file(let wrong) = error {
+                writer.member("file", wrong.place.file)
+                if wrong.place.line > 0 { writer.member("line", Int64(wrong.place.line)) }
+                writer.member("field", wrong.field)
             }
-            writer.key("field")
-            writer.string(wrong.field)
+            if case .variable(let name, _, _) = error { writer.member("variable", name) }
         }
-        if case .variable(let name, _, _) = error {
-            writer.key("variable")
-            writer.string(name)
-        }
-        writer.endObject()
-        return String(decoding: writer.bytes, as: UTF8.self)
-    }
-}
-
-extension JSONWriter {
-    mutating func strings(_ texts: [String]) {
-        beginArray()
-        for text in texts { string(text) }
-        endArray()
     }
 }

@@ -1,8 +1,10 @@
 import CLinux
-import FastCGI
 import Glibc
+import Logging
 import Secrets
+import Settings
 import Supervisor
+import Threads
 
 /// What `work` and `keep` have in common: they are started by the supervisor, told their secrets by it, and leave when
 /// it says so or is gone.
@@ -15,11 +17,25 @@ struct ChildProcess {
         var description: String { "This subcommand is started by 'toolshedd supervise' only." }
     }
 
+    /// What every child is given at its start: settings, the keys of its role, where to log. What they came in is wiped.
+    func open<Keys>(
+        _ role: String, _ decode: (UnsafeRawBufferPointer) throws -> Keys
+    ) throws -> (settings: Settings, keys: Keys, log: Logger) {
+        let settings = try Settings.load(environment: inheritance.environment)
+        let keys = try inheritance.keys.withPayload(decode)
+        inheritance.forget()
+        var log = Logger(label: role) { _ in LogLines() }
+        log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
+        return (settings, keys, log)
+    }
+
     /// - Parameter secureHeapBytes: the size of this process's locked memory.
-    init(secureHeapBytes: Int) throws {
+    private init(secureHeapBytes: Int) throws {
         hardenProcess()
         // Started as /proc/self/exe, it would be listed as "exe".
         "toolshedd".withCString { _ = clinux_prctl(PR_SET_NAME, UInt(bitPattern: $0)) }
+        // Where a unit's filter keeps its threads from a higher priority, libdispatch says so at each, and it does not matter.
+        setenv("LIBDISPATCH_LOG", "NO", 0)
         // Before the first thread: libfcgi and others would otherwise be interrupted, and no thread but one may take
         // the signals.
         var all = sigset_t()

@@ -74,17 +74,11 @@ struct IdentityCommand: ParsableCommand {
             guard let id = PersonID(parsing: person) else { throw ValidationError("A user id begins with u_.") }
             let list = try Administration().store.read { try $0.identities(of: id) }
             let lines = list.map { "\($0.issuer)  \($0.subject)" }
-            Administration.say(json: json, lines.joined(separator: "\n")) { writer in
-                writer.beginArray()
-                for identity in list {
-                    writer.beginObject()
-                    writer.key("issuer")
-                    writer.string(identity.issuer)
-                    writer.key("subject")
-                    writer.string(identity.subject)
-                    writer.endObject()
+            show(json: json, lines.joined(separator: "\n")) {
+                $0.array(list) {
+                    $0.member("issuer", $1.issuer)
+                    $0.member("subject", $1.subject)
                 }
-                writer.endArray()
             }
         }
     }

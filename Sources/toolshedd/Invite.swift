@@ -46,7 +46,7 @@ struct Invite: ParsableCommand {
         // In the fragment only: it is sent to no server and stands in no log.
         let text = code.withString { $0 }
         let url = "\(administration.settings.origin)/sign-in#\(text)"
-        Administration.say(json: json, url) {
+        show(json: json, url) {
             $0.beginObject()
             $0.key("code")
             $0.string(text)

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Envelope
 import Keeper
-import Logging
 import Settings
 import Supervisor
 
@@ -11,11 +10,7 @@ struct Keep: ParsableCommand {
 
     func run() throws {
         ChildProcess.run(secureHeapBytes: 4 << 20) { child in
-            let settings = try Settings.load(environment: child.inheritance.environment)
-            let keys = try child.inheritance.keys.withPayload { try KeeperKeys(decoding: $0) }
-            child.inheritance.forget()
-            var log = Logger(label: "keep") { _ in LogLines() }
-            log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
+            let (settings, keys, log) = try child.open("keep") { try KeeperKeys(decoding: $0) }
             let keeper = try Keeper(settings: settings, keys: keys, log: log, checkpoint: { say($0) })
             let control = child.control
             try child.listen(leave: { _ in keeper.leave() }) { message in

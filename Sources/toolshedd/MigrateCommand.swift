@@ -42,7 +42,7 @@ struct MigrateCommand: ParsableCommand {
             before.schema.found == before.schema.known
             ? "schema \(before.schema.known), nothing to do"
             : "schema \(before.schema.found) is \(before.schema.known) now"
-        Administration.say(json: json, plain) {
+        show(json: json, plain) {
             $0.beginObject()
             $0.key("from")
             $0.integer(Int64(before.schema.found))

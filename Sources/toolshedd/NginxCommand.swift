@@ -63,14 +63,20 @@ struct NginxCommand: ParsableCommand {
         let files = settings.proxyFiles(resolvers: resolvers)
         if let folder { try Self.write(files, to: folder) }
         for left in settings.withoutProxy(resolvers: resolvers) {
-            FileHandle.standardError.write(Data("toolshedd: \(left.provider): no /proxy, \(left.reason)\n".utf8))
+            complain("\(left.provider): no /proxy, \(left.reason)")
         }
         if let ownHost {
             print(ownHost.server(files), terminator: "")
-        } else if json {
-            print(Self.document(files, folder: folder))
-        } else if folder == nil {
-            for file in files { print("# ---- \(file.name)\n\(file.text)", terminator: "") }
+        } else if json || folder == nil {
+            show(json: json, files.map { "# ---- \($0.name)\n\($0.text)" }.joined()) { writer in
+                writer.object {
+                    $0.array("files", files) { writer, file in
+                        writer.member("name", file.name)
+                        if let folder { writer.member("path", "\(folder)/\(file.name)") }
+                        writer.member("text", file.text)
+                    }
+                }
+            }
         }
     }
 
@@ -89,27 +95,5 @@ struct NginxCommand: ParsableCommand {
         for file in files {
             try Data(file.text.utf8).write(to: URL(filePath: "\(folder)/\(file.name)"), options: .atomic)
         }
-    }
-
-    private static func document(_ files: [ProxyFile], folder: String?) -> String {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("files")
-        writer.beginArray()
-        for file in files {
-            writer.beginObject()
-            writer.key("name")
-            writer.string(file.name)
-            if let folder {
-                writer.key("path")
-                writer.string("\(folder)/\(file.name)")
-            }
-            writer.key("text")
-            writer.string(file.text)
-            writer.endObject()
-        }
-        writer.endArray()
-        writer.endObject()
-        return String(decoding: writer.bytes, as: UTF8.self)
     }
 }

@@ -42,7 +42,7 @@ struct PluginCommand: ParsableCommand {
                 throw ValidationError("A plugin of that name exists; people could not tell the two apart.")
             }
             made.secret.withString { key in
-                Administration.say(json: json, key) {
+                show(json: json, key) {
                     $0.beginObject()
                     $0.key("pluginId")
                     $0.string(made.id.text)
@@ -66,7 +66,7 @@ struct PluginCommand: ParsableCommand {
                 (["\(plugin.id.text)  \(plugin.name)  \(plugin.createdAt.rfc3339)"] + plugin.limits.described)
                     .joined(separator: "\n    ")
             }
-            Administration.say(json: json, lines.joined(separator: "\n")) { writer in
+            show(json: json, lines.joined(separator: "\n")) { writer in
                 writer.beginArray()
                 for plugin in plugins {
                     writer.beginObject()

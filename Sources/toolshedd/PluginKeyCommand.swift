@@ -35,7 +35,7 @@ extension PluginCommand {
             let found = try administration.plugin(plugin)
             guard !finish else {
                 let ended = try administration.store.write { try $0.endReplacedKeys(of: found.id) }
-                return Administration.say(json: json, ended == 1 ? "1 key ended." : "\(ended) keys ended.") {
+                return show(json: json, ended == 1 ? "1 key ended." : "\(ended) keys ended.") {
                     $0.beginObject()
                     $0.key("ended")
                     $0.integer(Int64(ended))
@@ -52,7 +52,7 @@ extension PluginCommand {
                 throw ValidationError("That key is being replaced already; show the newest one.")
             }
             made.withString { key in
-                Administration.say(json: json, key) {
+                show(json: json, key) {
                     $0.beginObject()
                     $0.key("pluginId")
                     $0.string(found.id.text)
@@ -116,7 +116,7 @@ extension PluginCommand {
             let changed = limits
             try administration.store.write { try $0.setLimits(changed, found.id) }
             let described = changed.described
-            Administration.say(json: json, described.isEmpty ? "No limits." : described.joined(separator: "\n")) {
+            show(json: json, described.isEmpty ? "No limits." : described.joined(separator: "\n")) {
                 $0.beginObject()
                 $0.key("pluginId")
                 $0.string(found.id.text)

@@ -27,10 +27,8 @@ struct ProvidersCommand: ParsableCommand {
         try SecureHeap.start(bytes: 256 * 1024)
         let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
         let shown = try chosen(from: settings.catalogue)
-        if json {
-            print(Self.document(shown, settings))
-        } else {
-            for line in Self.table(shown, settings) { print(line) }
+        show(json: json, Self.table(shown, settings).joined(separator: "\n")) { writer in
+            writer.object { $0.array("providers", shown) { Self.write($1, settings, to: &$0) } }
         }
     }
 
@@ -61,53 +59,25 @@ struct ProvidersCommand: ParsableCommand {
         }
     }
 
-    private static func document(_ providers: [Provider], _ settings: Settings) -> String {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("providers")
-        writer.beginArray()
-        for provider in providers { write(provider, settings, to: &writer) }
-        writer.endArray()
-        writer.endObject()
-        return String(decoding: writer.bytes, as: UTF8.self)
-    }
-
     private static func write(_ provider: Provider, _ settings: Settings, to writer: inout JSONWriter) {
-        writer.beginObject()
-        writer.key("provider")
-        writer.string(provider.id.json)
-        writer.key("name")
-        writer.string(provider.name)
-        writer.key("configured")
-        writer.bool(provider.isConfigured)
-        writer.key("kind")
-        writer.string(provider.kind.rawValue)
-        writer.key("basis")
-        writer.string(provider.basis.rawValue)
-        writer.key("redirectUri")
-        writer.string(settings.callbackURL(provider.id))
-        writer.key("defaultScopes")
-        writer.strings(provider.defaultScopes.names)
-        writer.key("pkce")
-        writer.string(provider.usesPKCE ? "S256" : "off")
-        writer.key("revoke")
-        writer.bool(provider.revokesAtProvider)
-        if let issuer = provider.issuer {
-            writer.key("issuer")
-            writer.string(issuer)
-        }
+        writer.member("provider", provider.id.json)
+        writer.member("name", provider.name)
+        writer.member("configured", provider.isConfigured)
+        writer.member("kind", provider.kind.rawValue)
+        writer.member("basis", provider.basis.rawValue)
+        writer.member("redirectUri", settings.callbackURL(provider.id))
+        writer.member("defaultScopes", provider.defaultScopes.names)
+        writer.member("pkce", provider.usesPKCE ? "S256" : "off")
+        writer.member("revoke", provider.revokesAtProvider)
+        if let issuer = provider.issuer { writer.member("issuer", issuer) }
         writer.key("endpoints")
-        writer.beginObject()
-        for (name, url) in provider.resolvedEndpoints {
-            writer.key(name)
-            writer.string(url)
+        writer.object {
+            for (name, url) in provider.resolvedEndpoints {
+                $0.key(name)
+                $0.string(url)
+            }
         }
-        writer.endObject()
-        if let documentation = provider.documentation {
-            writer.key("documentation")
-            writer.string(documentation)
-        }
-        writer.endObject()
+        if let documentation = provider.documentation { writer.member("documentation", documentation) }
     }
 }
 

@@ -103,7 +103,7 @@ struct RestoreCommand: ParsableCommand {
     private func report(_ settings: Settings, kept: String?) {
         var plain = "\(settings.databasePath) is that of \(folder) now; start the service."
         if let kept { plain += " What was there is in \(kept)." }
-        Administration.say(json: json, plain) {
+        show(json: json, plain) {
             $0.beginObject()
             $0.key("database")
             $0.string(settings.databasePath)

@@ -33,7 +33,7 @@ struct RotateKey: ParsableCommand {
             \(done.resealed) layers sealed anew, \(done.retagged) tags made anew, \(done.rekeyed) connections with \
             background refresh given a new key, \(done.failed) rows that no configured key opens
             """
-        Administration.say(json: json, plain) {
+        show(json: json, plain) {
             $0.beginObject()
             let members: [(StaticString, Int)] = [
                 ("resealed", done.resealed), ("retagged", done.retagged), ("rekeyed", done.rekeyed),

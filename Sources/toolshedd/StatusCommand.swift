@@ -20,7 +20,9 @@ struct StatusCommand: ParsableCommand {
         let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
         let isRunning = Self.isRunning(settings)
         let summary = try StoreSummary(path: settings.databasePath)
-        print(json ? Self.json(settings, isRunning, summary) : Self.lines(settings, isRunning, summary))
+        show(json: json, Self.lines(settings, isRunning, summary)) {
+            Self.write(settings, isRunning, summary, to: &$0)
+        }
         if !isRunning { throw ExitCode(3) }
     }
 
@@ -55,33 +57,25 @@ struct StatusCommand: ParsableCommand {
             """
     }
 
-    private static func json(_ settings: Settings, _ isRunning: Bool, _ summary: StoreSummary?) -> String {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("running")
-        writer.bool(isRunning)
-        writer.key("database")
-        writer.string(settings.databasePath)
-        if let summary {
-            let numbers: [(StaticString, Int64)] = [
-                ("bytes", summary.bytes), ("walBytes", summary.walBytes), ("schema", Int64(summary.schema.found)),
-                ("schemaKnown", Int64(summary.schema.known)), ("people", Int64(summary.people)),
-                ("vaults", Int64(summary.vaults)), ("plugins", Int64(summary.plugins)),
-            ]
-            for (name, number) in numbers {
-                writer.key(name)
-                writer.integer(number)
-            }
+    private static func write(
+        _ settings: Settings, _ isRunning: Bool, _ summary: StoreSummary?, to writer: inout JSONWriter
+    ) {
+        writer.object { writer in
+            writer.member("running", isRunning)
+            writer.member("database", settings.databasePath)
+            guard let summary else { return }
+            writer.member("bytes", summary.bytes)
+            writer.member("walBytes", summary.walBytes)
+            writer.member("schema", Int64(summary.schema.found))
+            writer.member("schemaKnown", Int64(summary.schema.known))
+            writer.member("people", Int64(summary.people))
+            writer.member("vaults", Int64(summary.vaults))
+            writer.member("plugins", Int64(summary.plugins))
             writer.key("connections")
-            writer.beginObject()
-            for (status, count) in summary.connections {
-                writer.key(status.key)
-                writer.integer(Int64(count))
+            writer.object {
+                for (status, count) in summary.connections { $0.member(status.key, Int64(count)) }
             }
-            writer.endObject()
         }
-        writer.endObject()
-        return String(decoding: writer.bytes, as: UTF8.self)
     }
 }
 

@@ -5,7 +5,6 @@ import Envelope
 import FastCGI
 import Gateway
 import Glibc
-import Logging
 import ProviderHTTP
 import Settings
 import Supervisor
@@ -16,11 +15,7 @@ struct Work: ParsableCommand {
 
     func run() throws {
         ChildProcess.run(secureHeapBytes: 1 << 20) { child in
-            let settings = try Settings.load(environment: child.inheritance.environment)
-            let keys = try child.inheritance.keys.withPayload { try WorkerKeys(decoding: $0) }
-            child.inheritance.forget()
-            var log = Logger(label: "work") { _ in LogLines() }
-            log.logLevel = Logger.Level(rawValue: settings.logLevel.rawValue) ?? .notice
+            let (settings, keys, log) = try child.open("work") { try WorkerKeys(decoding: $0) }
             let http = try ProviderHTTP(caFile: settings.caFile)
             let channel = KeeperChannel(http: http, warmSeconds: settings.warmSeconds)
             let worker = try Worker(
@@ -35,7 +30,8 @@ struct Work: ParsableCommand {
             try child.listen(leave: { pool.drain(backlog: $0) }) { message in
                 if message.tag == .channel, let descriptor = message.descriptor { channel.attach(descriptor) }
             }
-            try worker.run { try? child.control.send(.ready) }
+            let control = child.control
+            try worker.run(worn: { try? control.send(.worn, $0) }) { try? control.send(.ready) }
         }
     }
 

@@ -27,6 +27,21 @@ final class RateTableTests {
         #expect(take(table, Int(perMinute) + 50, key, perMinute: perMinute, after: 600) == Int(perMinute))
     }
 
+    @Test("So many at once and so many a second, whatever a minute would allow")
+    func burst() throws {
+        let table = try RateTable(path: path)
+        let key = RateTable.Key([1])
+        func taken(_ count: Int, after milliseconds: Int64) -> Int {
+            let then = Instant(milliseconds: now.milliseconds + milliseconds)
+            return (0..<count).filter { _ in table.take(key, perSecond: 10, burst: 20, at: then) == nil }.count
+        }
+        #expect(taken(100, after: 0) == 20)
+        #expect(taken(100, after: 500) == 5)
+        #expect(taken(100, after: 1_500) == 10)
+        #expect(taken(100, after: 60_000) == 20)
+        #expect(table.take(key, perSecond: 10, burst: 20, at: Instant(milliseconds: now.milliseconds + 60_000)) == 1)
+    }
+
     @Test("The wait that is said is enough, and not more than that")
     func wait() throws {
         let table = try RateTable(path: path)

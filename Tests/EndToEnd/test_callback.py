@@ -217,7 +217,7 @@ def test_only_get_is_answered(alice):
     for method in ("POST", "PUT", "DELETE"):
         refused = alice.call(method, address, headers=NAVIGATION | {"Sec-Fetch-Site": "cross-site"})
         assert_problem(refused, 405, "method-not-allowed")
-        assert refused.headers["Allow"] == "GET"
+        assert refused.headers["Allow"] == "GET, HEAD"
 
 
 # Oddities of providers at the token endpoint (1.6, 1.7, 1.8, 1.13)

@@ -32,6 +32,20 @@ def test_check_prints_what_holds_and_no_secret(fresh):
         assert not key or key not in text
 
 
+def test_what_is_permitted_and_unwise_is_said(fresh):
+    instance = fresh(double=False)
+    unwise = {"allow_private_addresses: true": "corp: allow_private_addresses",
+              "sign_in: { new_people: anyone }": "corp: sign_in.new_people: anyone",
+              "authorize: { pkce: { default: off } }": "corp: no PKCE"}
+    for line, warning in unwise.items():
+        instance.provide("corp", CORP + f"    {line}\n    authorize: {{ pkce: {{ default: S256 }} }}\n" if "pkce" not in line
+                         else CORP + f"    {line}\n")
+        assert f"warning: {warning}" in instance.toolshedd("check").stderr
+        assert any(each.startswith(warning) for each in instance.json("check")["warnings"])
+    instance.provide("corp", CORP + "    authorize: { pkce: { default: S256 } }\n")
+    assert "corp" not in instance.toolshedd("check").stderr
+
+
 def test_a_wrong_file_is_refused_with_its_line(fresh):
     instance = fresh(double=False)
     instance.provide("corp", CORP.replace("issuer", "isuer"))

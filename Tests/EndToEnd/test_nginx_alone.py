@@ -73,6 +73,8 @@ def test_plain_http_is_refused(alone):
 @pytest.mark.parametrize("path", ["/", "/connect", "/api/me"])
 def test_another_name_is_misdirected(alone, host, path):
     reply = alone.get(path, headers={"Host": host})
+    if path.startswith("/api/"):
+        assert_problem(reply, 421, "invalid-request")
     assert reply.status_code == 421
     assert_headers(reply)
 

@@ -8,6 +8,7 @@ import ProviderHTTP
 import Secrets
 import Synchronization
 import Testing
+import Threads
 import Vault
 
 @testable import Keeper

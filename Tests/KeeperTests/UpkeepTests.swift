@@ -71,4 +71,46 @@ struct UpkeepTests {
         }
         _ = try KeeperLock(path: path, patienceMilliseconds: 0)
     }
+
+    @Test("A WAL that stays long is said once, and said to be over")
+    func wal() throws {
+        let said = Mutex<[String]>([])
+        var watch = WALWatch(database: path, limit: 64 << 10) { line in said.withLock { $0.append(line) } }
+        let lines = { said.withLock { $0 } }
+        var uptime: Int64 = 1_000_000
+        watch.look(at: uptime)
+        // Somebody reads: from then on nothing can be cut off.
+        let reader = try DatabaseQueue(path: path)
+        let checkpointer = try Checkpointer(path: path)
+        try reader.unsafeRead { db in
+            try db.execute(sql: "BEGIN")
+            _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM slot")
+            for _ in 0..<40 {
+                try shelf.store.write {
+                    _ = try $0.addSlot(.session, name: "a session", to: shelf.vault, lifetime: .session, at: start)
+                }
+            }
+            #expect(WALWatch.size(of: path + "-wal") > 64 << 10)
+            for _ in 0..<5 {
+                _ = try checkpointer.truncate(at: start)
+                watch.look(at: uptime)
+                uptime += WALWatch.patience / 5
+            }
+            #expect(lines().isEmpty, "a burst is no alarm")
+            uptime += 1
+            watch.look(at: uptime)
+            watch.look(at: uptime + 250)
+            #expect(lines().count == 1 && lines().first?.hasPrefix("the WAL has been longer than") == true)
+            watch.look(at: uptime + WALWatch.repeatEvery)
+            #expect(lines().count == 2, "it goes on")
+            try db.execute(sql: "ROLLBACK")
+        }
+        #expect(try checkpointer.truncate(at: start))
+        watch.look(at: uptime + WALWatch.repeatEvery + 250)
+        #expect(lines().count == 3 && lines().last?.hasPrefix("the WAL is short again") == true)
+        watch.look(at: uptime + 2 * WALWatch.repeatEvery)
+        #expect(lines().count == 3)
+        var off = WALWatch(database: path, limit: 0) { _ in Issue.record("it is off") }
+        off.look(at: 0)
+    }
 }

@@ -269,4 +269,35 @@ struct SettingsTests {
         #expect(there.contains("corp: allow_loopback_http on a host that is not a development host"))
         #expect(!there.contains { $0.hasPrefix("spotify: refuses") })
     }
+
+    @Test(
+        "Each switch that is unwise on a host is said",
+        arguments: [
+            (
+                "sign_in: { header: { secret_sha256: \(String(repeating: "a", count: 64)), new_people: anyone } }",
+                "sign_in.header"
+            ),
+            ("sign_in: { days: 365 }", "sign_in: a session"), ("warm_seconds: 7200", "warm_seconds"),
+            ("audit_reserve_mb: 0", "audit_reserve_mb"), ("registrations_per_hour: 1000000", "registrations_per_hour"),
+            ("failed_authentications_per_second: 0", "failed_authentications_per_second"),
+            ("peer_user: root", "peer_user"),
+        ])
+    func unwise(line: String, warning: String) throws {
+        folder.write("toolshed.yaml", "version: 1\n\(line)\n")
+        #expect(try load().warnings.contains { $0.hasPrefix(warning) })
+        folder.write("toolshed.yaml", "version: 1\n")
+        #expect(try load().warnings == ["no provider is configured"])
+    }
+
+    @Test("What processes say of themselves is set by file and by environment, within bounds")
+    func process() throws {
+        #expect(try load().process == ProcessSettings())
+        folder.write("toolshed.yaml", "version: 1\nrecycle_requests: 200\nslow_ms: 0\nwal_alarm_mb: 1\n")
+        let settings = try load(["TOOLSHED_SLOW_MS": "250", "TOOLSHED_RECYCLE_MEMORY_MB": "64"]).process
+        #expect(settings.recycleRequests == 200 && settings.recycleMegabytes == 64)
+        #expect(settings.slowMilliseconds == 250 && settings.walAlarmMegabytes == 1)
+        #expect(refusal(["TOOLSHED_SLOW_MS": "-1"]).contains("TOOLSHED_SLOW_MS"))
+        folder.write("toolshed.yaml", "version: 1\nrecycle_memory_mb: plenty\n")
+        #expect(refusal().contains("recycle_memory_mb"))
+    }
 }

@@ -9,6 +9,7 @@ import Logging
 import ProviderHTTP
 import Secrets
 import Settings
+import Threads
 
 /// One worker and one client in one process, one request after the other: what a vend costs without a web server and
 /// without anybody waiting. For `bench/cost`, for profilers, and for counting instructions

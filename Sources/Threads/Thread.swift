@@ -1,7 +1,13 @@
 import Glibc
 
-/// A thread with every signal blocked: those are for the main thread.
-func startThread(_ body: @escaping @Sendable () -> Void) throws(Keeper.Failure) -> pthread_t {
+/// No thread was made.
+public struct ThreadError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let errno: Int32
+    public var description: String { "No thread could be started (errno \(errno))." }
+}
+
+/// Starts a thread with every signal blocked: signals belong to the one thread that waits for them.
+public func startThread(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> pthread_t {
     final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -21,7 +27,7 @@ func startThread(_ body: @escaping @Sendable () -> Void) throws(Keeper.Failure) 
         }, box.toOpaque())
     guard failure == 0 else {
         box.release()
-        throw .system(call: "pthread_create", errno: failure)
+        throw ThreadError(errno: failure)
     }
     return thread
 }
