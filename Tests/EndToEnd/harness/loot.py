@@ -110,7 +110,7 @@ def states(database: bytes, wal: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         yield left_over, standalone(pages), False
 
 
-@functools.lru_cache(100_000)
+@functools.lru_cache(20_000)
 def checksum(content: bytes, before: tuple[int, int]) -> tuple[int, int]:
     """Of a frame, on a machine whose words are little-endian (§4.1); the same frames come again in every copy."""
     first, second = before
