@@ -30,8 +30,9 @@ class Story:
         self._known: set[str] = set()
         self.step("before anything")
         for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code, self.shows_a_passkey,
-                        self.changes_a_plugins_key, self.has_keys_of_persons, self.refreshes_in_background, self.links_two_vaults, self.loses_a_key,
-                        self.lets_a_client_in, self.keeps_everything):
+                        self.changes_a_plugins_key, self.has_keys_of_persons, self.refreshes_in_background, self.links_two_vaults,
+                        self.links_without_typing, self.loses_a_key, self.loses_other_holders, self.lets_a_client_in,
+                        self.keeps_everything):
             chapter()
         self.ends_processes()
         self.rotates_the_key()
@@ -264,6 +265,55 @@ class Story:
         self.connect("connected since", ivy, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
         assert plugin.token("linear", ["read"], user=ivy)
 
+    def links_without_typing(self) -> None:
+        """By a recovery code and by a passkey of the vault that stays; a key of each other vault went before."""
+        kim, device = Person(self.instance, "Kim"), Authenticator(self.instance)
+        self.connect("stays", kim, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        code = kim.post("/api/vault/recovery", {}).json()["code"]
+        assert device.register(kim).status_code == 201
+        for how, provider, scope in (("code", "linear", "read"), ("passkey", "github", "repo")):
+            elsewhere = kim.elsewhere()
+            self.connect(f"joins by {how}", elsewhere, {"owner": "toolshed", "bridge": provider, "scope": scope})
+            self.secrets[f"gone before the {how}"] = (early := elsewhere.api_key()).key
+            self.step(f"before the {how}")
+            assert elsewhere.delete(f"/api/keys/{early.id}").status_code == 204
+            shown = (elsewhere.post("/api/vault/link", {"step": "recovery", "code": code}) if how == "code" else device.show(elsewhere))
+            assert shown.status_code == 200, shown.text
+            self.step(f"given the key by {how}")
+            [offer] = elsewhere.get("/api/vault/link").json()["offers"]
+            accepted = elsewhere.post("/api/vault/link", {"step": "accept", "id": offer["id"], "digest": offer["digest"]})
+            assert accepted.status_code == 200, accepted.text
+            self.step(f"linked by {how}")
+            assert {c["status"] for c in elsewhere.connections()} == {"active"}
+
+    def loses_other_holders(self) -> None:
+        """A browser, an OAuth client and a passkey, one after the other; each loss brings another token."""
+        jon, client = Person(self.instance, "Jon"), Client(self.instance)
+        self.connect("gone: kept on", jon, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
+        self.connect("gone: renewed 0", jon, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        for number, kind in enumerate(("session", "client", "passkey"), 1):
+            if kind == "session":
+                code = jon.post("/api/vault/recovery", {}).json()["code"]
+                elsewhere = Person(self.instance, signed_in=False)
+                assert elsewhere.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+                holder = elsewhere.get("/api/me").json()["sessionId"]
+                self.secrets["lost session"] = elsewhere.http.cookies["__Host-toolshed"]
+            elif kind == "client":
+                client.log_in(jon)
+                [held] = jon.get("/api/clients").json()["clients"]
+                holder, self.secrets["lost client"] = held["id"], client.tokens["refresh_token"]
+            else:
+                device = Authenticator(self.instance)
+                assert device.register(jon).status_code == 201
+                [held] = jon.get("/api/passkeys").json()["passkeys"]
+                holder, self.secrets["output of the lost passkey"] = held["id"], device.derive(jon.post("/api/passkeys/options").json()["prfSalt"])
+            self.step(f"before the {kind} was lost")
+            reply = jon.post("/api/vault/lost", {"holder": holder})
+            assert reply.status_code == 200, reply.text
+            self.note(f"gone: renewed {number}")
+            assert self.given[f"gone: renewed {number}"], "the provider gave out another token"
+            self.step(f"the {kind} was lost")
+
     def keeps_everything(self) -> None:
         eve = Person(self.instance, "Eve")
         self.connect("live", eve, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
@@ -331,7 +381,7 @@ def robbed(story, base):
         more = base.another()
         for name in names:
             text = story.secrets[name]
-            give = more.give_output if name == "output" else more.give_token if text.startswith("ts") else more.give_secret
+            give = more.give_output if name.startswith("output") else more.give_token if text.startswith("ts") else more.give_secret
             give(text, name)
         return more.work()
     return add
@@ -449,6 +499,20 @@ def test_a_lost_key_opens_what_was_there_before_and_nothing_since(story, base, r
     found = robbed("lost key")
     assert found.access_tokens() == base.access_tokens() | story.all_of("lost: ")
     assert found.claims() - base.claims() == {"before-the-loss"}
+
+
+@pytest.mark.parametrize("number, secret", enumerate(["lost session", "lost client", "output of the lost passkey"]))
+def test_every_kind_of_holder_that_was_lost_opens_nothing_since(story, base, robbed, number, secret):
+    """The token that no provider ends, and of the other the one that was good when it was lost; and its predecessor, which
+    stood for a moment under the new key that the loss before had brought."""
+    found = robbed(secret)
+    known = {f"gone: renewed {max(number - 1, 0)}", f"gone: renewed {number}"}
+    assert found.access_tokens() - base.access_tokens() == story.tokens("gone: kept on", *known)
+
+
+@pytest.mark.parametrize("how", ["code", "passkey"])
+def test_a_key_that_went_before_a_link_without_typing_opens_nothing_of_the_other_vault(story, base, robbed, how):
+    assert robbed(f"gone before the {how}").access_tokens() - base.access_tokens() == story.tokens(f"joins by {how}")
 
 
 def test_a_key_that_went_before_its_vault_was_linked_opens_nothing_of_the_other_vault(story, base, robbed):
