@@ -50,15 +50,14 @@ public struct ID<Kind: IDKind>: Hashable, Sendable {
     /// The prefix of the kind, then 22 characters base64url (RFC 4648 §5) in their one canonical form.
     public init?(parsing text: String) {
         var text = text
-        let prefix = Kind.prefix.utf8
-        guard text.utf8.count == prefix.count + 22, text.utf8.starts(with: prefix) else { return nil }
-        var words: (UInt64, UInt64) = (0, 0)
-        let isCanonical = text.withUTF8 { text in
-            let digits = UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: text[prefix.count...]))
-            return withUnsafeMutableBytes(of: &words) { Base64URL.decode(digits, into: $0) } != nil
-        }
-        guard isCanonical else { return nil }
-        self.init(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1))
+        guard let id = text.withUTF8({ ID(utf8: UnsafeRawBufferPointer($0)) }) else { return nil }
+        self = id
+    }
+
+    /// The same from bytes.
+    public init?(utf8 text: UnsafeRawBufferPointer) {
+        guard let words = IDText.words(of: text, prefix: Kind.prefix) else { return nil }
+        self.init(high: words.high, low: words.low)
     }
 
     /// 16 bytes, most significant first.
@@ -72,17 +71,41 @@ public struct ID<Kind: IDKind>: Hashable, Sendable {
         }
     }
 
-    public var text: String {
-        let prefix = Kind.prefix
-        return String(unsafeUninitializedCapacity: prefix.utf8.count + 22) { out in
-            var length = 0
-            for byte in prefix.utf8 {
-                out[length] = byte
-                length += 1
-            }
-            let digits = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: out[length..<length + 22]))
-            withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { Base64URL.encode($0, into: digits) }
-            return length + 22
+    public var text: String { IDText.text(prefix: Kind.prefix, high, low) }
+}
+
+/// Not generic, so that it is one piece of code for every kind.
+enum IDText {
+    static let digits = 22
+
+    static func words(of text: UnsafeRawBufferPointer, prefix: String) -> (high: UInt64, low: UInt64)? {
+        let length = prefix.utf8.count
+        guard text.count == length + digits, prefix.utf8.elementsEqual(text[..<length]) else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        let isCanonical = withUnsafeMutableBytes(of: &words) {
+            Base64URL.decode(UnsafeRawBufferPointer(rebasing: text[length...]), into: $0) != nil
+        }
+        return isCanonical ? (UInt64(bigEndian: words.0), UInt64(bigEndian: words.1)) : nil
+    }
+
+    /// `out` has the room for the prefix and the digits.
+    static func write(prefix: String, _ high: UInt64, _ low: UInt64, to out: UnsafeMutableRawBufferPointer) {
+        var length = 0
+        for byte in prefix.utf8 {
+            out[length] = byte
+            length += 1
+        }
+        let digits = UnsafeMutableRawBufferPointer(rebasing: out[length..<length + digits])
+        withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { Base64URL.encode($0, into: digits) }
+    }
+
+    static func text(prefix: String, _ high: UInt64, _ low: UInt64) -> String {
+        let length = prefix.utf8.count + digits
+        return String(unsafeUninitializedCapacity: length) { out in
+            write(
+                prefix: prefix, high, low,
+                to: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(out)[..<length]))
+            return length
         }
     }
 }

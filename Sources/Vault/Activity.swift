@@ -93,44 +93,6 @@ extension Rows {
     }
 }
 
-/// One record as it stands in an audit file.
-struct AuditLine {
-    var id: [UInt8] = []
-    var at: Int64 = 0
-    var event = ""
-    var person: PersonID?
-    var provider: String?
-    var connection: ConnectionID?
-    var caller: String?
-    var kind: String?
-    var scopes: String?
-    var claim: [UInt8]?
-
-    /// nil: half a line of a process that died writing it, or not a line of ours.
-    init?(parsing line: some Collection<UInt8>) {
-        do {
-            try JSONReader.object(Array(line)) { (name, value) throws(JSONError) in
-                switch name {
-                case "id": id = Base64URL.decode(try value.string()) ?? []
-                case "at": at = try value.integer()
-                case "event": event = try value.string()
-                case "person": person = PersonID(parsing: try value.string())
-                case "provider": provider = try value.string()
-                case "connection": connection = ConnectionID(parsing: try value.string())
-                case "caller": caller = try value.string()
-                case "kind": kind = try value.string()
-                case "scopes": scopes = try value.string()
-                case "claim": claim = Base64URL.decode(try value.string())
-                default: break
-                }
-            }
-        } catch {
-            return nil
-        }
-        guard id.count == 16, person != nil, AuditEvent(rawValue: event) != nil else { return nil }
-    }
-}
-
 extension Rows {
     /// Takes records into the table. A record that is there already stays as it is: folding twice is folding once.
     func fold(_ lines: [AuditLine], of file: String, upTo bytes: Int64) throws {
@@ -139,15 +101,16 @@ extension Rows {
             INSERT INTO activity (person, at_ms, id, event, provider, connection, caller, caller_kind, scopes, claim)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
             """, db)
-        // In the order of the table: what belongs to one person then goes to one page.
-        let ordered = lines.sorted {
-            ($0.person?.high ?? 0, $0.person?.low ?? 0, $0.at) < ($1.person?.high ?? 0, $1.person?.low ?? 0, $1.at)
+        // In the order of the table: what belongs to one person then goes to one page. Places are sorted, not records.
+        var places = lines.indices.map { (person: lines[$0].person, at: lines[$0].at, index: $0) }
+        places.sort {
+            ($0.person.high, $0.person.low, $0.at) < ($1.person.high, $1.person.low, $1.at)
         }
-        for line in ordered {
-            guard let person = line.person else { continue }
-            insert.bind(1, person)
+        for place in places {
+            let line = lines[place.index]
+            insert.bind(1, line.person)
             insert.bind(2, line.at)
-            insert.bind(3, line.id)
+            insert.bind(3, line.id.high, line.id.low)
             insert.bind(4, line.event)
             insert.bind(5, line.provider)
             insert.bind(6, line.connection)
@@ -184,14 +147,23 @@ extension Rows {
     /// One write is never long.
     static let pruneAtOnce = 2000
 
-    /// Forgets at most `pruneAtOnce` records that are older than has to be kept.
-    func pruneActivity(before: Instant) throws -> Int {
+    /// Who comes after this person in the table, and since when they have records. The table is in this order, so all
+    /// are found in as many looks as there are persons.
+    func nextActive(after person: PersonID?) throws -> (person: PersonID, since: Instant)? {
+        try row(
+            "SELECT person, at_ms FROM activity WHERE person > ? ORDER BY person, at_ms LIMIT 1",
+            [person?.blob ?? Data()]
+        ).map { (try $0.id("person"), $0.instant("at_ms")) }
+    }
+
+    /// Forgets at most `pruneAtOnce` records of a person that are older than has to be kept.
+    func pruneActivity(of person: PersonID, before: Instant) throws -> Int {
         try changed(
             """
             DELETE FROM activity WHERE (person, at_ms, id) IN
-                (SELECT person, at_ms, id FROM activity WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
+                (SELECT person, at_ms, id FROM activity WHERE person = ? AND at_ms < ? ORDER BY at_ms LIMIT ?)
             """,
-            [before.milliseconds, Self.pruneAtOnce])
+            [person.blob, before.milliseconds, Self.pruneAtOnce])
     }
 
     func forgetAuditFile(_ name: String) throws { _ = try changed("DELETE FROM audit_file WHERE name = ?", [name]) }

@@ -71,12 +71,27 @@ public final class AuditFolder {
         let bytes = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
             count = max(0, pread(descriptor, buffer.baseAddress, wanted, off_t(offset)))
         }
-        guard let newline = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return nil }
-        let end = offset + Int64(newline) + 1
+        let (lines, read) = bytes.withUnsafeBytes { Self.lines(in: $0) }
+        guard read > 0 else { return nil }
+        let end = offset + Int64(read)
         return Piece(
-            name: name,
-            lines: bytes[...newline].split(separator: UInt8(ascii: "\n")).compactMap(AuditLine.init(parsing:)),
-            end: end, isLast: end == Int64(status.st_size) || bytes.count < pieceBytes)
+            name: name, lines: lines, end: end, isLast: end == Int64(status.st_size) || bytes.count < pieceBytes)
+    }
+
+    /// The records, and how many bytes of whole lines there were.
+    private static func lines(in bytes: UnsafeRawBufferPointer) -> (lines: [AuditLine], read: Int) {
+        var lines: [AuditLine] = []
+        var start = 0
+        while start < bytes.count, let base = bytes.baseAddress,
+            let newline = memchr(base + start, Int32(UInt8(ascii: "\n")), bytes.count - start)
+        {
+            let end = newline - UnsafeMutableRawPointer(mutating: base)
+            if let line = AuditLine(parsing: UnsafeRawBufferPointer(rebasing: bytes[start..<end])) {
+                lines.append(line)
+            }
+            start = end + 1
+        }
+        return (lines, start)
     }
 }
 
@@ -92,6 +107,10 @@ struct RecentUses {
     struct Use {
         var at: Int64
         var by: String?
+
+        fileprivate mutating func replace(with use: Use) {
+            if use.at >= at { self = use }
+        }
     }
 
     private static let pauseMilliseconds: Int64 = 60_000
@@ -114,7 +133,7 @@ struct RecentUses {
     }
 
     private mutating func note(_ used: Used, _ use: Use) {
-        if use.at >= waiting[used]?.at ?? 0 { waiting[used] = use }
+        waiting[used, default: use].replace(with: use)
     }
 
     func due(at now: Instant?) -> [Used: Use] {

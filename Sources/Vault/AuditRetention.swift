@@ -5,7 +5,12 @@ extension AuditFolder {
     /// Removes what is older than has to be kept: records of the table, and files whose process is gone and whose
     /// records are all in the table. Returns the files' names.
     public func prune(before: Instant) throws -> [String] {
-        while try store.write({ try $0.pruneActivity(before: before) }) == Rows.pruneAtOnce {}
+        var last: PersonID?
+        while let next = try store.read({ try $0.nextActive(after: last) }) {
+            last = next.person
+            guard next.since < before else { continue }
+            while try store.write({ try $0.pruneActivity(of: next.person, before: before) }) == Rows.pruneAtOnce {}
+        }
         let known = try store.read { try $0.foldedBytes() }
         let names = Self.names(in: folder).filter { isFinished($0, folded: known[$0] ?? 0, before: before) }
         for name in names {

@@ -32,7 +32,12 @@ struct BoundStatement {
 
     func bind<Kind>(_ index: Int32, _ id: ID<Kind>?) {
         guard let id else { return bindNull(index) }
-        withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { bind(index, $0) }
+        bind(index, id.high, id.low)
+    }
+
+    /// 16 bytes, most significant first.
+    func bind(_ index: Int32, _ high: UInt64, _ low: UInt64) {
+        withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { bind(index, $0) }
     }
 
     func run() throws(VaultError) {

@@ -366,7 +366,6 @@ enum Schema {
             claim BLOB,                         -- reason and tool, sealed under the log key of the connection
             PRIMARY KEY (person, at_ms, id)
         ) STRICT, WITHOUT ROWID;
-        CREATE INDEX activity_age ON activity (at_ms);
 
         CREATE TABLE audit_file (
             name TEXT PRIMARY KEY,
