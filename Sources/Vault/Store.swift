@@ -1,3 +1,4 @@
+import CSQLite
 import Encoding
 import Envelope
 import Foundation
@@ -44,10 +45,15 @@ public final class Store {
         }
     }
 
+    /// Debian's SQLite allocates a hundred times for a vend, and would count each under one lock for all threads. Too late
+    /// where something else has opened a database before: then it counts.
+    private static let hasNoStatistics = csqlite_without_memory_statistics() == 0
+
     /// WAL is set once, when the file is made: asking for it here would make GRDB lower `synchronous`.
     static func open(
         _ path: String, readonly: Bool, busySeconds: Double = 5
     ) throws(VaultError) -> DatabaseQueue {
+        _ = hasNoStatistics
         var configuration = Configuration()
         configuration.readonly = readonly
         configuration.busyMode = .timeout(busySeconds)
