@@ -17,6 +17,7 @@ public final class Broker {
     let discovered: Discovered
     let rates: RateTable
     let vendStatement: VendStatement
+    private let recordIDs: RecordIDs
 
     public init(
         store: Store, settings: Settings, audit: AuditLog, keeper: KeeperPort, discovered: Discovered,
@@ -30,9 +31,15 @@ public final class Broker {
         self.discovered = discovered
         self.rates = rates
         vendStatement = try VendStatement(store: store)
+        recordIDs = RecordIDs(random)
     }
 
     var catalogue: Catalogue { settings.catalogue }
+
+    func entry(_ id: ProviderID) throws(Refusal) -> Catalogue.Entry {
+        guard let entry = catalogue.entry(id) else { throw .unknownProvider }
+        return entry
+    }
 
     func provider(_ id: ProviderID) throws(Refusal) -> Provider {
         guard let provider = catalogue[id] else { throw .unknownProvider }
@@ -48,7 +55,7 @@ public final class Broker {
     /// Written before the act is answered. A record that cannot be written stops the act.
     func record(_ record: AuditRecord, at now: Instant) throws(Refusal) {
         do {
-            try audit.record(record, id: random.bytes(16), at: now)
+            try audit.record(record, id: recordIDs.next(), at: now)
         } catch {
             throw .auditUnavailable
         }
@@ -65,6 +72,21 @@ public final class Broker {
 
     /// Where a holder that no longer opens its vault can be given the key again.
     func unlockURL(_ request: RequestID) -> String { "\(settings.origin)/link?request=\(request.text)" }
+}
+
+/// Names for records, sixteen at a time out of the kernel. They are no secrets: people read them.
+private final class RecordIDs {
+    private static let size = 16
+    private let random: Randomness
+    private var ready: [UInt8] = []
+
+    init(_ random: Randomness) { self.random = random }
+
+    func next() -> [UInt8] {
+        if ready.isEmpty { ready = random.bytes(Self.size * 16) }
+        defer { ready.removeLast(Self.size) }
+        return Array(ready.suffix(Self.size))
+    }
 }
 
 /// The worker's way to the keeper, as far as flows need it: fire and forget. Asking for a refresh is a `Step`.

@@ -89,6 +89,30 @@ extension Broker {
                 reason: .insufficientScope, missing: provider.missing(from: granted, for: asked), granted: granted))
     }
 
+    /// Mostly there is one connection, it carries by their names what is asked, and no limit has a say: what `choose`
+    /// would find, without a list for each condition. nil: `choose` has to look.
+    func sole(
+        _ candidates: [VendCandidate], for request: VendRequest, _ entry: Catalogue.Entry, caller: OpenCaller,
+        _ reach: PluginReach, at now: Instant
+    ) -> VendCandidate? {
+        guard candidates.count == 1, entry.namesAreCanonical, reach.hasNoLimits, request.account == nil,
+            !request.scopes.isEmpty
+        else { return nil }
+        let candidate = candidates[0]
+        switch caller {
+        case .locked: return nil
+        case .holder(let slot):
+            guard slot.client == nil else { return nil }
+        case .plugin:
+            guard candidate.approval == .live, candidate.scopes.isSubset(of: candidate.approvedScopes) else {
+                return nil
+            }
+        }
+        guard candidate.status == .active, !candidate.isDead(at: now), request.scopes.isSubset(of: candidate.scopes)
+        else { return nil }
+        return candidate
+    }
+
     private func isNamed(
         _ account: String, _ candidate: VendCandidate, provider: Provider, caller: OpenCaller
     ) throws -> Bool {

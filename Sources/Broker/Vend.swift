@@ -43,11 +43,16 @@ extension Broker {
         guard row.reach.operators?.names(request.provider) ?? true else { throw Refusal.unknownProvider }
         let owner = try authorize(caller, asking: request.userID, person: person)
         try admit(caller, to: request.provider, of: owner, row.reach, at: now)
-        let provider = try self.provider(request.provider)
-        try permit(door, at: provider, row.reach)
+        let entry = try self.entry(request.provider)
+        if !row.reach.hasNoLimits { try permit(door, at: entry, row.reach) }
         let choice: Choice
         do {
-            choice = try choose(row.candidates, for: request, provider: provider, caller: caller, row.reach, at: now)
+            choice =
+                if let only = sole(row.candidates, for: request, entry, caller: caller, row.reach, at: now) {
+                    .one(only)
+                } else {
+                    try choose(row.candidates, for: request, entry, caller: caller, row.reach, at: now)
+                }
         } catch let Refusal.accountChoice(accounts) {
             // Of two connections one may be a consent that came back while the vault was locked, of the same account.
             guard !isCaughtUp, case .holder(let slot) = caller, try hasUnsettled(slot.vault.id) else {
@@ -58,7 +63,8 @@ extension Broker {
         }
         switch choice {
         case .unmet(let need):
-            throw try refusal(for: need, request, of: owner, provider: provider, caller: caller, row.reach, at: now)
+            throw try refusal(
+                for: need, request, of: owner, entry, caller: caller, row.reach, at: now)
         case .one(let candidate):
             // Its key was taken from somebody: nothing new is handed out or renewed under it. The other connections of
             // the vault wait for a request that is not measured.
@@ -67,8 +73,8 @@ extension Broker {
                     slot, request, with: token, through: door, refreshed: refreshed, at: now, render: render)
             }
             return try hand(
-                candidate, for: request, provider: provider, caller: caller, through: door, refreshed: refreshed,
-                token: token, at: now, render: render)
+                candidate, for: request, entry, caller: caller, through: door, refreshed: refreshed, token: token,
+                at: now, render: render)
         }
     }
 
@@ -101,7 +107,7 @@ extension Broker {
     }
 
     private func hand<Answer>(
-        _ candidate: VendCandidate, for request: VendRequest, provider: Provider, caller: OpenCaller,
+        _ candidate: VendCandidate, for request: VendRequest, _ entry: Catalogue.Entry, caller: OpenCaller,
         through door: Door, refreshed: Bool, token: borrowing Token, at now: Instant,
         render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
@@ -110,12 +116,14 @@ extension Broker {
         if wasSealed { try? store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
 
         if !refreshed, candidate.needsRefresh(minTTL: request.minTTL, at: now) {
-            guard provider.isConfigured else { throw Refusal.providerNotConfigured(provider.name) }
+            guard entry.provider.isConfigured else {
+                throw Refusal.providerNotConfigured(entry.provider.name)
+            }
             keeper.hold(candidate.id, candidate.generation, key, true)
             let secret = try token.text()
             return .refresh(candidate.id, generation: candidate.generation) { broker, answer in
                 try broker.vend(
-                    request, afterRefresh: answer, of: candidate, with: secret, through: door, provider: provider,
+                    request, afterRefresh: answer, of: candidate, with: secret, through: door, entry,
                     render: render)
             }
         }
@@ -123,25 +131,48 @@ extension Broker {
             throw refreshed ? Refusal.refreshInProgress : Refusal.providerUnavailable(retryAfter: 5)
         }
         return .done(
-            try withCredential(of: candidate, provider: provider.id, key) { buffer in
+            try withCredential(of: candidate, provider: request.provider, key) { buffer in
                 let view = try CredentialView(buffer)
                 try record(
                     AuditRecord(
-                        .vended, person: candidate.person, provider: provider.id.json, connection: candidate.id,
+                        .vended, person: candidate.person, provider: request.provider.json, connection: candidate.id,
                         caller: caller.text, callerKind: caller.recordedKind, scopes: candidate.scopes.text,
                         claim: try ActivityClaim.seal(
                             reason: request.reason, tool: request.tool, logKeys: view.logKeys, connection: candidate.id,
                             random)), at: now)
                 if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key, false) }
-                let validUntil = candidate.validUntil(provider)
+                let validUntil = candidate.validUntil(entry)
                 return render(
                     VendedToken(
-                        accessToken: view.accessToken, tokenType: provider.keyRules?.tokenType ?? "Bearer",
-                        prefix: provider.keyRules?.prefix ?? "Bearer ",
+                        accessToken: view.accessToken, tokenType: entry.provider.keyRules?.tokenType ?? "Bearer",
+                        prefix: entry.provider.keyRules?.prefix ?? "Bearer ",
                         expiresIn: validUntil.map { max(0, now.seconds(until: $0)) },
-                        validUntil: validUntil, scopes: candidate.scopes, provider: provider.id,
+                        validUntil: validUntil, scopes: candidate.scopes, provider: request.provider,
                         connection: candidate.id, account: view.accountLabel, refreshed: refreshed))
             })
+    }
+
+    // An entry is taken apart only where the straight way ends: a copy of it costs as much as a box.
+
+    @inline(never)
+    private func permit(_ door: Door, at entry: Catalogue.Entry, _ reach: PluginReach) throws {
+        try permit(door, at: entry.provider, reach)
+    }
+
+    @inline(never)
+    private func choose(
+        _ candidates: [VendCandidate], for request: VendRequest, _ entry: Catalogue.Entry, caller: OpenCaller,
+        _ reach: PluginReach, at now: Instant
+    ) throws -> Choice {
+        try choose(candidates, for: request, provider: entry.provider, caller: caller, reach, at: now)
+    }
+
+    @inline(never)
+    private func refusal(
+        for need: Need, _ request: VendRequest, of person: PersonID, _ entry: Catalogue.Entry, caller: OpenCaller,
+        _ reach: PluginReach, at now: Instant
+    ) throws -> Refusal {
+        try refusal(for: need, request, of: person, provider: entry.provider, caller: caller, reach, at: now)
     }
 
     private func withCredential<R>(
@@ -155,7 +186,7 @@ extension Broker {
     /// Back from the keeper, on whichever thread: the row is read again with the caller's key.
     private func vend<Answer>(
         _ request: VendRequest, afterRefresh answer: RefreshAnswer, of candidate: VendCandidate,
-        with secret: SecretText, through door: Door, provider: Provider,
+        with secret: SecretText, through door: Door, _ entry: Catalogue.Entry,
         render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let now = Instant.now()
@@ -166,7 +197,7 @@ extension Broker {
         case .retryLater(let seconds):
             if !stillValid { throw Refusal.providerUnavailable(retryAfter: max(1, seconds)) }
         case .misconfigured:
-            if !stillValid { throw Refusal.providerMisconfigured(provider.name) }
+            if !stillValid { throw Refusal.providerMisconfigured(entry.provider.name) }
         case .unavailable:
             if !stillValid { throw Refusal.refreshInProgress }
         }
@@ -186,8 +217,8 @@ extension VendCandidate {
     }
 
     /// The earlier of expiry and a planned refresh that would kill the token.
-    func validUntil(_ provider: Provider) -> Instant? {
-        guard provider.refresh.oldAccessDies, refreshable, let planned = nextRefreshAt else { return expiresAt }
+    func validUntil(_ entry: Catalogue.Entry) -> Instant? {
+        guard entry.oldAccessDies, refreshable, let planned = nextRefreshAt else { return expiresAt }
         return expiresAt.map { min($0, planned) } ?? planned
     }
 }

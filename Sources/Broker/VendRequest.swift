@@ -1,4 +1,5 @@
 import Encoding
+import Glibc
 import OAuth
 
 /// `POST /api/tokens/vend` (api.md "Vending"), no raw strings left but the caller's claims.
@@ -28,20 +29,32 @@ public struct VendRequest: Sendable {
         (self.minTTL, self.reason, self.tool) = (minTTL, reason, tool)
     }
 
-    private enum Member: String {
+    private enum Member: Int {
         case userId, provider, scopes, account, minTTL, reason, tool, optionalScopes
 
-        var bit: UInt8 {
+        var bit: UInt8 { 1 << UInt8(rawValue) }
+
+        var name: StaticString {
             switch self {
-            case .userId: 1
-            case .provider: 2
-            case .scopes: 4
-            case .account: 8
-            case .minTTL: 16
-            case .reason: 32
-            case .tool: 64
-            case .optionalScopes: 128
+            case .userId: "userId"
+            case .provider: "provider"
+            case .scopes: "scopes"
+            case .account: "account"
+            case .minTTL: "minTTL"
+            case .reason: "reason"
+            case .tool: "tool"
+            case .optionalScopes: "optionalScopes"
             }
+        }
+
+        /// The number of the member of this name; -1 where there is none.
+        static func number(of name: UnsafeRawBufferPointer) -> Int {
+            guard let start = name.baseAddress else { return -1 }
+            for number in 0..<8 {
+                guard let own = Member(rawValue: number)?.name, own.utf8CodeUnitCount == name.count else { continue }
+                if memcmp(own.utf8Start, start, name.count) == 0 { return number }
+            }
+            return -1
         }
 
         var kind: JSONKind {
@@ -78,18 +91,26 @@ public struct VendRequest: Sendable {
         var reason = ""
         var tool = ""
         do {
-            try JSONReader.object(body) { (name, value) throws(JSONError) in
-                guard let member = Member(rawValue: name) else {
-                    wrong.append(.unknown(name))
+            var strange = ""
+            try JSONReader.object(
+                body,
+                numbering: { name in
+                    let number = Member.number(of: name)
+                    if number < 0 { strange = String(decoding: name, as: UTF8.self) }
+                    return number
+                }
+            ) { (number, value) throws(JSONError) in
+                guard let member = Member(rawValue: number) else {
+                    wrong.append(.unknown(strange))
                     return
                 }
                 guard seen & member.bit == 0 else {
-                    wrong.append(MemberError(name, "at most one member of this name"))
+                    wrong.append(MemberError("\(member.name)", "at most one member of this name"))
                     return
                 }
                 seen |= member.bit
                 guard try value.fits(member.kind) else {
-                    wrong.append(MemberError(name, member.expected))
+                    wrong.append(MemberError("\(member.name)", member.expected))
                     return
                 }
                 var fits = true
@@ -123,7 +144,7 @@ public struct VendRequest: Sendable {
                     tool = try value.string()
                     fits = tool.utf8.count <= 64 || tool.count <= 64
                 }
-                if !fits { wrong.append(MemberError(name, member.expected)) }
+                if !fits { wrong.append(MemberError("\(member.name)", member.expected)) }
             }
         } catch {
             throw .invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])

@@ -53,39 +53,50 @@ private struct Base64Alphabet {
     static let standard = Base64Alphabet(digit62: UInt8(ascii: "+"), digit63: UInt8(ascii: "/"))
     static let url = Base64Alphabet(digit62: UInt8(ascii: "-"), digit63: UInt8(ascii: "_"))
 
+    // Without branches, as without tables: what is added depends on the sign of a difference.
+
+    @inline(__always)
     private func character(_ value: UInt32) -> UInt8 {
-        let value = UInt8(truncatingIfNeeded: value & 63)
-        return switch value {
-        case 0..<26: UInt8(ascii: "A") + value
-        case 26..<52: UInt8(ascii: "a") + value - 26
-        case 52..<62: UInt8(ascii: "0") + value - 52
-        case 62: digit62
-        default: digit63
-        }
+        let value = Int32(truncatingIfNeeded: value & 63)
+        var character = value &+ 0x41
+        character &+= ((25 &- value) >> 8) & 6
+        character &-= ((51 &- value) >> 8) & 75
+        character &+= ((61 &- value) >> 8) & (Int32(digit62) &- 58)
+        character &+= ((62 &- value) >> 8) & (Int32(digit63) &- Int32(digit62) &- 1)
+        return UInt8(truncatingIfNeeded: character)
     }
 
-    private func value(_ character: UInt8) -> UInt32? {
-        switch character {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(character - UInt8(ascii: "A"))
-        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(character - UInt8(ascii: "a")) + 26
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(character - UInt8(ascii: "0")) + 52
-        case digit62: 62
-        case digit63: 63
-        default: nil
-        }
+    /// Negative for what is no digit.
+    @inline(__always)
+    private func value(_ character: UInt8) -> Int32 {
+        let character = Int32(character)
+        let (last, lastButOne) = (Int32(digit63), Int32(digit62))
+        var value: Int32 = -1
+        value &+= (((0x40 &- character) & (character &- 0x5B)) >> 8) & (character &- 0x40)
+        value &+= (((0x60 &- character) & (character &- 0x7B)) >> 8) & (character &- 0x46)
+        value &+= (((0x2F &- character) & (character &- 0x3A)) >> 8) & (character &+ 5)
+        value &+= (((lastButOne &- 1 &- character) & (character &- lastButOne &- 1)) >> 8) & 63
+        value &+= (((last &- 1 &- character) & (character &- last &- 1)) >> 8) & 64
+        return value
     }
 
     func encode(_ bytes: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer) {
-        var written = 0
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let length = min(3, bytes.count - start)
-            var group: UInt32 = 0
-            for index in 0..<3 { group = group << 8 | (index < length ? UInt32(bytes[start + index]) : 0) }
-            for index in 0...length {
-                out[written] = character(group >> UInt32(18 - 6 * index))
-                written += 1
-            }
+        var (read, written) = (0, 0)
+        while read + 3 <= bytes.count {
+            let group = UInt32(bytes[read]) << 16 | UInt32(bytes[read + 1]) << 8 | UInt32(bytes[read + 2])
+            out[written] = character(group >> 18)
+            out[written + 1] = character(group >> 12)
+            out[written + 2] = character(group >> 6)
+            out[written + 3] = character(group)
+            read += 3
+            written += 4
         }
+        let rest = bytes.count - read
+        guard rest > 0 else { return }
+        let group = UInt32(bytes[read]) << 16 | (rest > 1 ? UInt32(bytes[read + 1]) << 8 : 0)
+        out[written] = character(group >> 18)
+        out[written + 1] = character(group >> 12)
+        if rest > 1 { out[written + 2] = character(group >> 6) }
     }
 
     func encode(_ bytes: [UInt8], padded: Bool) -> String {
@@ -101,22 +112,32 @@ private struct Base64Alphabet {
 
     func decode(_ digits: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer) -> Void? {
         guard digits.count == Base64URL.encodedCount(out.count) else { return nil }
-        var written = 0
-        for start in stride(from: 0, to: digits.count, by: 4) {
-            let length = min(4, digits.count - start)
-            var group: UInt32 = 0
-            for index in 0..<length {
-                guard let value = value(digits[start + index]) else { return nil }
-                group |= value << UInt32(18 - 6 * index)
-            }
-            for index in 0..<length - 1 {
-                out[written] = UInt8(truncatingIfNeeded: group >> UInt32(16 - 8 * index))
-                written += 1
-            }
-            // The bits that no byte takes must be zero, or several texts would mean the same value.
-            guard length == 4 || group & (0x00FF_FFFF >> UInt32(8 * (length - 1))) == 0 else { return nil }
+        var (read, written) = (0, 0)
+        // Negative as soon as one of them was no digit.
+        var all: Int32 = 0
+        while read + 4 <= digits.count {
+            let (first, second) = (value(digits[read]), value(digits[read + 1]))
+            let (third, fourth) = (value(digits[read + 2]), value(digits[read + 3]))
+            all |= first | second | third | fourth
+            let group = UInt32(bitPattern: first << 18 | second << 12 | third << 6 | fourth)
+            out[written] = UInt8(truncatingIfNeeded: group >> 16)
+            out[written + 1] = UInt8(truncatingIfNeeded: group >> 8)
+            out[written + 2] = UInt8(truncatingIfNeeded: group)
+            read += 4
+            written += 3
         }
-        return ()
+        let rest = digits.count - read
+        if rest > 0 {
+            let (first, second) = (value(digits[read]), value(digits[read + 1]))
+            let third = rest > 2 ? value(digits[read + 2]) : 0
+            all |= first | second | third
+            let group = UInt32(bitPattern: first << 18 | second << 12 | third << 6)
+            out[written] = UInt8(truncatingIfNeeded: group >> 16)
+            if rest > 2 { out[written + 1] = UInt8(truncatingIfNeeded: group >> 8) }
+            // The bits that no byte takes must be zero, or several texts would mean the same value.
+            guard group & (0x00FF_FFFF >> UInt32(8 * (rest - 1))) == 0 else { return nil }
+        }
+        return all >= 0 ? () : nil
     }
 
     func decode(_ text: some StringProtocol, padded: Bool) -> [UInt8]? {

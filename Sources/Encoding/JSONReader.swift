@@ -30,6 +30,16 @@ public struct JSONReader {
         try value(bytes, depth: depth) { (reader) throws(JSONError) in try reader.object(member: member) }
     }
 
+    /// The same where names are known beforehand: `number` makes of each what `member` is given, without a text.
+    public static func object(
+        _ bytes: UnsafeRawBufferPointer, depth: Int = defaultDepth, numbering number: (UnsafeRawBufferPointer) -> Int,
+        member: (Int, inout JSONReader) throws(JSONError) -> Void
+    ) throws(JSONError) {
+        try value(bytes, depth: depth) { (reader) throws(JSONError) in
+            try reader.object(naming: number, member: member)
+        }
+    }
+
     public static func object(
         _ bytes: [UInt8], depth: Int = defaultDepth, member: (String, inout JSONReader) throws(JSONError) -> Void
     ) throws(JSONError) {
@@ -59,11 +69,18 @@ public struct JSONReader {
     }
 
     public mutating func object(member: (String, inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
+        try object(naming: { String(decoding: $0, as: UTF8.self) }, member: member)
+    }
+
+    @inline(__always)
+    private mutating func object<Name>(
+        naming name: (UnsafeRawBufferPointer) -> Name, member: (Name, inout JSONReader) throws(JSONError) -> Void
+    ) throws(JSONError) {
         try open(.object)
         if take(UInt8(ascii: "}")) { return close() }
         repeat {
             try skipWhitespace()
-            let name = try string()
+            let name = try withString(name)
             skipSpaces()
             try expect(UInt8(ascii: ":"))
             try skipWhitespace()

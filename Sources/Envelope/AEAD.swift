@@ -72,10 +72,9 @@ public enum AEAD {
                 BoxHeader(.aes256gcm, keyID: keyID).write(to: base)
                 let nonce = base + BoxHeader.count
                 random.fill(UnsafeMutableRawBufferPointer(start: nonce, count: GCM.nonceSize))
-                GCM.encrypt(
-                    plaintext, key: key, nonce: nonce,
-                    header: UnsafeRawBufferPointer(start: base, count: BoxHeader.count), data: data.bytes,
-                    into: nonce + GCM.nonceSize)
+                data.withBytes(behind: UnsafeRawBufferPointer(start: base, count: BoxHeader.count)) {
+                    GCM.encrypt(plaintext, key: key, nonce: nonce, data: $0, into: nonce + GCM.nonceSize)
+                }
                 count = overhead + plaintext.count
             }
         }
@@ -87,8 +86,10 @@ public enum AEAD {
         into out: UnsafeMutableRawBufferPointer
     ) -> Bool {
         let nonceEnd = BoxHeader.count + GCM.nonceSize
-        return GCM.decrypt(
-            UnsafeRawBufferPointer(rebasing: box[nonceEnd...]), key: key, nonce: box.baseAddress! + BoxHeader.count,
-            header: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count]), data: data.bytes, into: out)
+        return data.withBytes(behind: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count])) {
+            GCM.decrypt(
+                UnsafeRawBufferPointer(rebasing: box[nonceEnd...]), key: key,
+                nonce: box.baseAddress! + BoxHeader.count, data: $0, into: out)
+        }
     }
 }

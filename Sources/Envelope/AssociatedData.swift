@@ -2,13 +2,44 @@ import Encoding
 
 /// What a box is bound to: its purpose with a version, then whose it is and which row, column and generation. Each field
 /// is preceded by its length in four bytes, big endian, so no two lists of fields have the same bytes.
+///
+/// Mostly it is short, and then it lies where the variable lies: a vend makes eight of them.
 public struct AssociatedData: Sendable {
-    public private(set) var bytes: [UInt8] = []
+    /// In front, so that a box's header can stand before the fields without a copy of them.
+    private static let headerRoom = BoxHeader.count
+
+    private var near = InlineArray<256, UInt8>(repeating: 0)
+    private var end = headerRoom
+    /// Everything, once it has become too long for `near`.
+    private var far: [UInt8] = []
 
     /// `purpose` says what and in which version, such as `toolshed/v1/connection.credential`.
     public init(_ purpose: StaticString) {
-        bytes.reserveCapacity(160)
         add(UnsafeRawBufferPointer(start: purpose.utf8Start, count: purpose.utf8CodeUnitCount))
+    }
+
+    public var bytes: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
+
+    public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        if far.isEmpty {
+            let range = Self.headerRoom..<end
+            return try near.span.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+        }
+        return try far.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[Self.headerRoom...])) }
+    }
+
+    /// The header of the box, then the fields: what AES-GCM authenticates beside the ciphertext.
+    func withBytes<Result>(
+        behind header: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result {
+        precondition(header.count == Self.headerRoom)
+        var copy = self
+        if far.isEmpty {
+            for index in 0..<Self.headerRoom { copy.near[index] = header[index] }
+            return try copy.near.span.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[..<end])) }
+        }
+        for index in 0..<Self.headerRoom { copy.far[index] = header[index] }
+        return try copy.far.withUnsafeBytes { try body($0) }
     }
 
     /// 16 bytes.
@@ -17,12 +48,7 @@ public struct AssociatedData: Sendable {
 
     @usableFromInline
     mutating func add(id high: UInt64, _ low: UInt64) {
-        withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { field in
-            field.storeBytes(of: UInt32(16).bigEndian, as: UInt32.self)
-            field.storeBytes(of: high.bigEndian, toByteOffset: 4, as: UInt64.self)
-            field.storeBytes(of: low.bigEndian, toByteOffset: 12, as: UInt64.self)
-            bytes.append(contentsOf: field)
-        }
+        Swift.withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { add($0) }
     }
 
     /// UTF-8.
@@ -33,8 +59,7 @@ public struct AssociatedData: Sendable {
 
     /// 8 bytes, big endian.
     public mutating func add(_ number: UInt64) {
-        addLength(8)
-        withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
+        Swift.withUnsafeBytes(of: number.bigEndian) { add($0) }
     }
 
     public mutating func add(bytes field: [UInt8]) {
@@ -46,11 +71,21 @@ public struct AssociatedData: Sendable {
     }
 
     private mutating func add(_ field: UnsafeRawBufferPointer) {
-        addLength(field.count)
-        bytes.append(contentsOf: field)
+        let start = end
+        end += 4 + field.count
+        guard far.isEmpty, end <= near.count else { return addFar(field, at: start) }
+        let range = start..<end
+        var near = near.mutableSpan
+        near.withUnsafeMutableBytes { all in
+            let out = UnsafeMutableRawBufferPointer(rebasing: all[range])
+            out.storeBytes(of: UInt32(field.count).bigEndian, as: UInt32.self)
+            UnsafeMutableRawBufferPointer(rebasing: out[4...]).copyMemory(from: field)
+        }
     }
 
-    private mutating func addLength(_ count: Int) {
-        withUnsafeBytes(of: UInt32(count).bigEndian) { bytes.append(contentsOf: $0) }
+    private mutating func addFar(_ field: UnsafeRawBufferPointer, at start: Int) {
+        if far.isEmpty { far = near.span.withUnsafeBytes { [UInt8]($0[..<start]) } }
+        Swift.withUnsafeBytes(of: UInt32(field.count).bigEndian) { far.append(contentsOf: $0) }
+        far.append(contentsOf: field)
     }
 }

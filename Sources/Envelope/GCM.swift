@@ -9,7 +9,7 @@ enum GCM {
     /// `out` takes the ciphertext and then the tag.
     static func encrypt(
         _ plaintext: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, nonce: UnsafeRawPointer,
-        header: UnsafeRawBufferPointer, data: [UInt8], into out: UnsafeMutableRawPointer
+        data: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer
     ) {
         let contexts = ThreadContexts.current
         let context = contexts.encryption
@@ -19,8 +19,7 @@ enum GCM {
         var written: Int32 = 0
         let isDone =
             EVP_EncryptInit_ex2(context, nil, pointer(key), nonce.assumingMemoryBound(to: UInt8.self), nil) == 1
-            && EVP_EncryptUpdate(context, nil, &written, pointer(header), Int32(header.count)) == 1
-            && (data.isEmpty || EVP_EncryptUpdate(context, nil, &written, data, Int32(data.count)) == 1)
+            && (data.isEmpty || EVP_EncryptUpdate(context, nil, &written, pointer(data), Int32(data.count)) == 1)
             && (plaintext.isEmpty
                 || EVP_EncryptUpdate(context, out, &written, pointer(plaintext), Int32(plaintext.count)) == 1)
             && EVP_EncryptFinal_ex(context, out + plaintext.count, &written) == 1
@@ -31,7 +30,7 @@ enum GCM {
     /// False, and nothing of use in `out`, when the tag is wrong. `sealed` is the ciphertext and then the tag.
     static func decrypt(
         _ sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, nonce: UnsafeRawPointer,
-        header: UnsafeRawBufferPointer, data: [UInt8], into out: UnsafeMutableRawBufferPointer
+        data: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer
     ) -> Bool {
         let contexts = ThreadContexts.current
         let context = contexts.decryption
@@ -45,8 +44,7 @@ enum GCM {
         var rest: (UInt64, UInt64) = (0, 0)
         let isDone =
             EVP_DecryptInit_ex2(context, nil, pointer(key), nonce.assumingMemoryBound(to: UInt8.self), nil) == 1
-            && EVP_DecryptUpdate(context, nil, &written, pointer(header), Int32(header.count)) == 1
-            && (data.isEmpty || EVP_DecryptUpdate(context, nil, &written, data, Int32(data.count)) == 1)
+            && (data.isEmpty || EVP_DecryptUpdate(context, nil, &written, pointer(data), Int32(data.count)) == 1)
             && (count == 0 || EVP_DecryptUpdate(context, target, &written, pointer(sealed), Int32(count)) == 1)
             && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(tagSize), tag) == 1
             && withUnsafeMutableBytes(of: &rest) {

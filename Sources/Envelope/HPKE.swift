@@ -18,10 +18,11 @@ public enum HPKE {
                 let base = out.baseAddress!
                 BoxHeader(.hpke, keyID: keyID).write(to: base)
                 (base + BoxHeader.count).update(from: encapsulated.bytes, count: PublicKey.size)
-                GCM.encrypt(
-                    plaintext, key: key, nonce: message.nonce,
-                    header: UnsafeRawBufferPointer(start: base, count: BoxHeader.count), data: data.bytes,
-                    into: base + BoxHeader.count + PublicKey.size)
+                data.withBytes(behind: UnsafeRawBufferPointer(start: base, count: BoxHeader.count)) {
+                    GCM.encrypt(
+                        plaintext, key: key, nonce: message.nonce, data: $0,
+                        into: base + BoxHeader.count + PublicKey.size)
+                }
                 count = overhead + plaintext.count
             }
         }
@@ -42,11 +43,11 @@ public enum HPKE {
             try SecretBytes(count: box.count - overhead) { out in
                 isOpen = box.withUnsafeBytes { box in
                     message.key.withUnsafeBytes { key in
-                        GCM.decrypt(
-                            UnsafeRawBufferPointer(rebasing: box[(BoxHeader.count + PublicKey.size)...]), key: key,
-                            nonce: message.nonce,
-                            header: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count]), data: data.bytes,
-                            into: out)
+                        data.withBytes(behind: UnsafeRawBufferPointer(rebasing: box[..<BoxHeader.count])) {
+                            GCM.decrypt(
+                                UnsafeRawBufferPointer(rebasing: box[(BoxHeader.count + PublicKey.size)...]), key: key,
+                                nonce: message.nonce, data: $0, into: out)
+                        }
                     }
                 }
             }

@@ -43,7 +43,7 @@ struct Digest {
         bytes.withUnsafeBytes { update($0) }
     }
 
-    func update(_ data: AssociatedData) { update(data.bytes) }
+    func update(_ data: AssociatedData) { data.withUnsafeBytes { update($0) } }
 
     func update(_ text: StaticString) {
         update(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))

@@ -36,12 +36,19 @@ enum TokenText {
     static let bodyByteCount = 48
     static let bodyRange = 4..<68
     static let count = 74
-    private static let texts = TokenKind.allCases.filter { $0 != .passkey }
-
     static func kind(of text: UnsafeRawBufferPointer) -> TokenKind? {
-        guard text.count >= bodyRange.lowerBound else { return nil }
-        return texts.first { $0.rawValue.utf8.elementsEqual(text[..<bodyRange.lowerBound]) }
+        guard text.count >= bodyRange.lowerBound, let kind = kinds[Int(text[2])],
+            kind.rawValue.utf8.elementsEqual(text[..<bodyRange.lowerBound])
+        else { return nil }
+        return kind
     }
+
+    /// By the byte in which prefixes differ.
+    private static let kinds: [TokenKind?] = {
+        var kinds = [TokenKind?](repeating: nil, count: 256)
+        for kind in TokenKind.allCases where kind != .passkey { kinds[Int(Array(kind.rawValue.utf8)[2])] = kind }
+        return kinds
+    }()
 
     static func id(in body: UnsafeRawBufferPointer) -> SlotID? {
         SlotID(bytes: UnsafeRawBufferPointer(rebasing: body[..<idByteCount]))

@@ -122,7 +122,9 @@ extension Exchange {
         let length = name.utf8CodeUnitCount
         let start = UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
         while let pair = entry.pointee {
-            if strncmp(pair, start, length) == 0, pair[length] == 0x3D { return pair + length + 1 }
+            if pair.pointee == start.pointee, strncmp(pair, start, length) == 0, pair[length] == 0x3D {
+                return pair + length + 1
+            }
             entry += 1
         }
         return nil

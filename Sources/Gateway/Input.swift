@@ -159,11 +159,11 @@ extension Exchange {
     /// Whether the body is said to be JSON: that media type in any case, with or without parameters (RFC 9110 §8.3.1).
     var hasJSON: Bool {
         withParameter("CONTENT_TYPE") { type in
-            let name = "application/json".utf8
-            guard type.count >= name.count, zip(type, name).allSatisfy({ $0 == $1 || $0 | 0x20 == $1 }) else {
-                return false
-            }
-            let next = type.dropFirst(name.count).first
+            let name: StaticString = "application/json"
+            let length = name.utf8CodeUnitCount
+            guard type.count >= length else { return false }
+            for index in 0..<length where type[index] | 0x20 != name.utf8Start[index] { return false }
+            let next = type.count > length ? type[length] : nil
             return next == nil || next == UInt8(ascii: ";") || next == UInt8(ascii: " ")
         } ?? false
     }

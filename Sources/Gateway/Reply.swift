@@ -67,8 +67,11 @@ extension JSONWriter {
         beginArray()
         var text = scopes.text
         text.withUTF8 { text in
-            for name in text.split(separator: 0x20) {
-                string(utf8: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: name)))
+            var start = 0
+            while start < text.count {
+                let end = text[start...].firstIndex(of: 0x20) ?? text.count
+                string(utf8: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: text[start..<end])))
+                start = end + 1
             }
         }
         endArray()

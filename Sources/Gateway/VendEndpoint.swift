@@ -22,8 +22,11 @@ extension Gateway {
 
     /// Without regard to case, as schemes and media types are (RFC 9110 §8.3.1, §11.1). `lowercase` has no digit.
     static func begins(_ text: UnsafeRawBufferPointer, with lowercase: StaticString) -> Bool {
-        text.count >= lowercase.utf8CodeUnitCount
-            && lowercase.withUTF8Buffer { zip($0, text).allSatisfy { $0 == $1 | 0x20 } }
+        guard text.count >= lowercase.utf8CodeUnitCount else { return false }
+        for index in 0..<lowercase.utf8CodeUnitCount where text[index] | 0x20 != lowercase.utf8Start[index] {
+            return false
+        }
+        return true
     }
 
     private func vend(_ exchange: Exchange, with token: borrowing Token, at now: Instant) throws -> Step<Reply> {
@@ -53,7 +56,8 @@ extension Gateway {
             writer.member("provider", token.provider.json)
             writer.key("connection")
             writer.beginObject()
-            writer.member("id", token.connection.text)
+            writer.key("id")
+            writer.string(token.connection)
             writer.key("account")
             writer.string(utf8: token.account)
             writer.endObject()

@@ -34,6 +34,10 @@ public struct ScopeSet: Hashable, Sendable {
     public init(tokens: [String]) throws(ScopeError) {
         guard tokens.count <= Self.maximumCount else { throw .tooMany(tokens.count) }
         for name in tokens where !Scope.isToken(name) { throw .notAToken(name) }
+        guard tokens.count > 1 else {
+            self.init(stored: tokens.first ?? "")
+            return
+        }
         self.init(tokens)
     }
 
@@ -81,6 +85,7 @@ public struct ScopeSet: Hashable, Sendable {
     }
 
     public func subtracting(_ other: ScopeSet) -> ScopeSet {
+        if isEmpty || other.isEmpty { return self }
         let dropped = Set(other.names)
         return ScopeSet(sorted: names.filter { !dropped.contains($0) })
     }

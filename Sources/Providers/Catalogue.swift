@@ -9,6 +9,24 @@ public struct Catalogue: Sendable {
 
     public subscript(_ id: ProviderID) -> Provider? { providers[id] }
 
+    /// An entry to be passed along without a copy of its hundred fields: a vend looks at three of them.
+    public final class Entry: Sendable {
+        public let provider: Provider
+        /// Scopes are called as we call them: one that is asked for by its name is there where its name is.
+        public let namesAreCanonical: Bool
+        public let oldAccessDies: Bool
+
+        init(_ provider: Provider) {
+            self.provider = provider
+            namesAreCanonical = provider.scopes.prefix == nil && provider.scopes.aliases.isEmpty
+            oldAccessDies = provider.refresh.oldAccessDies
+        }
+    }
+
+    private let entries: [ProviderID: Entry]
+
+    public func entry(_ id: ProviderID) -> Entry? { entries[id] }
+
     /// Variables of the environment that hold client secrets.
     public var secretVariables: Set<String> {
         Set(providers.values.flatMap { [$0.environment?.secret, $0.secretVariable].compactMap { $0 } })
@@ -30,6 +48,7 @@ public struct Catalogue: Sendable {
 
     private init(providers: [ProviderID: Provider], warnings: [String]) {
         self.providers = providers
+        entries = providers.mapValues(Entry.init)
         self.warnings = warnings
     }
 
@@ -54,6 +73,7 @@ public struct Catalogue: Sendable {
             providers[id] = provider
         }
         self.providers = providers
+        entries = providers.mapValues(Entry.init)
         self.warnings = warnings + providers.values.sorted { $0.id < $1.id }.flatMap(\.warnings)
     }
 

@@ -24,9 +24,9 @@ struct AuditChain: ~Copyable {
     borrowing func finish(_ line: inout JSONWriter) -> [UInt8] {
         line.key("n")
         line.integer(count)
-        let next = self.next(line.bytes)
+        let next = line.withUnsafeBytes { key.authenticate($0, after: value) }
         line.key("mac")
-        line.string(Base64URL.encode(Array(next[..<Self.macSize])))
+        next.withUnsafeBytes { line.string(base64URL: UnsafeRawBufferPointer(rebasing: $0[..<Self.macSize])) }
         line.endObject()
         line.endLine()
         return next

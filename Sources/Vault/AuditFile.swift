@@ -106,8 +106,8 @@ struct AuditFile: ~Copyable {
     mutating func append(_ line: inout JSONWriter) -> Bool {
         guard isWhole || takeBack() else { return false }
         let next = chain.finish(&line)
-        let count = line.bytes.count
-        let written = line.bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        let count = line.byteCount
+        let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         guard written == count else {
             if written > 0 { isWhole = takeBack() }
             return false

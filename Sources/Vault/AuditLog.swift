@@ -101,22 +101,24 @@ public final class AuditLog: Sendable {
         var line = JSONWriter(capacity: 512)
         line.beginObject()
         line.key("id")
-        line.string(Base64URL.encode(id))
+        id.withUnsafeBytes { line.string(base64URL: $0) }
         line.key("at")
         line.integer(now.milliseconds)
-        func field(_ name: StaticString, _ value: String?) {
-            guard let value else { return }
-            line.key(name)
-            line.string(value)
+        line.field("event", record.event.rawValue)
+        line.key("person")
+        line.string(record.person)
+        line.field("provider", record.provider)
+        if let connection = record.connection {
+            line.key("connection")
+            line.string(connection)
         }
-        field("event", record.event.rawValue)
-        field("person", record.person.text)
-        field("provider", record.provider)
-        field("connection", record.connection?.text)
-        field("caller", record.caller)
-        field("kind", record.callerKind)
-        field("scopes", record.scopes)
-        field("claim", record.claim.map { Base64URL.encode($0) })
+        line.field("caller", record.caller)
+        line.field("kind", record.callerKind)
+        line.field("scopes", record.scopes)
+        if let claim = record.claim {
+            line.key("claim")
+            claim.withUnsafeBytes { line.string(base64URL: $0) }
+        }
         // The kernel would let only one thread at a time append to the file, too.
         guard file.withLock({ $0.append(&line) }) else { throw Unavailable() }
         dirty.store(true, ordering: .relaxed)
@@ -192,5 +194,13 @@ public enum ActivityClaim {
         let parts = opened.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
             .split(separator: "\u{0}", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         return (parts.first ?? "", parts.count > 1 ? parts[1] : "")
+    }
+}
+
+extension JSONWriter {
+    fileprivate mutating func field(_ name: StaticString, _ value: String?) {
+        guard let value else { return }
+        key(name)
+        string(value)
     }
 }

@@ -30,9 +30,12 @@ public struct PluginReach: Sendable {
         self.isMuted = isMuted
     }
 
+    /// Nothing but a mute, if that.
+    public var hasNoLimits: Bool { operators == nil && persons == nil }
+
     private var limits: [PluginLimits] { [operators, persons].compactMap { $0 } }
 
-    public func names(_ provider: ProviderID) -> Bool { limits.allSatisfy { $0.names(provider) } }
+    public func names(_ provider: ProviderID) -> Bool { hasNoLimits || limits.allSatisfy { $0.names(provider) } }
 
     /// The ceilings that a token of this provider is held to.
     public func ceilings(at provider: ProviderID) -> [ScopeSet] { limits.compactMap { $0.ceilings[provider] } }

@@ -125,7 +125,7 @@ private func agreement(_ own: borrowing PrivateKey, _ peer: PublicKey) throws ->
                     message.key.withUnsafeBytes { key in
                         Array("Count-0".utf8).withUnsafeBytes {
                             GCM.encrypt(
-                                plaintext, key: key, nonce: message.nonce, header: $0, data: [],
+                                plaintext, key: key, nonce: message.nonce, data: $0,
                                 into: out.baseAddress!)
                         }
                     }
