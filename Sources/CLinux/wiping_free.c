@@ -21,8 +21,9 @@ extern void *__libc_realloc(void *block, size_t size);
 // Most blocks are small, and calling memset for them would cost more than the work: glibc's blocks are whole words, at
 // least two, and aligned to them.
 static inline void wipe(void *block, size_t size) {
-    if (size > 256) {
-        explicit_bzero(block, size);
+    if (size > 96) {
+        memset(block, 0, size);
+        __asm__ volatile("" : : "r"(block) : "memory"); // who reads memory of which the compiler knows nothing needs it
         return;
     }
     volatile uint64_t *words = block;

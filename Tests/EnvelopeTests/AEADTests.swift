@@ -208,6 +208,25 @@ private struct Place {
         #expect(first.bytes != second.bytes && first.bytes != third.bytes)
     }
 
+    @Test("However long the fields are, they are the same bytes, and a box is bound to all of them")
+    func long() throws {
+        let key = try Key<VaultRole>(revealed: Array(0..<32))
+        for count in [100, 237, 238, 239, 240, 241, 1000] {
+            var (data, other) = (AssociatedData("p"), AssociatedData("p"))
+            let field = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
+            data.add(bytes: field)
+            data.add(5)
+            other.add(bytes: field)
+            other.add(6)
+            let length = [0, 0, UInt8(count >> 8), UInt8(count & 255)]
+            #expect(data.bytes == [0, 0, 0, 1, 0x70] + length + field + [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5])
+            let box = ([1, 2, 3] as [UInt8]).withUnsafeBytes { AEAD.seal($0, under: key, data, .system) }
+            let opened = try AEAD.open(box, under: key, data)
+            #expect(opened.withUnsafeBytes { [UInt8]($0) } == [1, 2, 3])
+            #expect(throws: EnvelopeError.doesNotOpen) { _ = try AEAD.open(box, under: key, other) }
+        }
+    }
+
     @Test("A derived key depends on key, label and context")
     func derivation() throws {
         let key = try Key<VaultRole>(revealed: Array(0..<32))

@@ -62,6 +62,50 @@ struct ActivityTests {
         #expect(try kept.scalar("SELECT count(*) FROM activity") == 1)
     }
 
+    @Test("A line says the same whether it is as we write it or any other JSON")
+    func lines() throws {
+        let id = Base64URL.encode(Randomness.system.bytes(16))
+        func line(_ event: String, _ name: String, _ space: String = "") -> [UInt8] {
+            let members = [
+                "\"id\":\(space)\"\(id)\"", "\"at\":\(space)1700000000123", "\"event\":\"\(event)\"",
+                "\"person\":\"\(kept.person.text)\"", "\"scopes\":\"\(name)\"", "\"claim\":\"AQID\"", "\"new\":7",
+            ]
+            return Array("{\(members.joined(separator: "," + space))}".utf8)
+        }
+        for text in [line("vended", "a b"), line("vended", "a b", " "), line("vend\\u0065d", "a\\u0020b")] {
+            let line = try #require(AuditLine(parsing: text))
+            #expect(line.at == 1_700_000_000_123 && line.event == "vended" && line.person == kept.person)
+            #expect(line.scopes == "a b" && line.claim == [1, 2, 3])
+            #expect(withUnsafeBytes(of: (line.id.high.bigEndian, line.id.low.bigEndian)) { Base64URL.encode($0) } == id)
+        }
+        #expect(AuditLine(parsing: line("vended", "ä"))?.scopes == "ä")
+        #expect(AuditLine(parsing: line("eaten", "a")) == nil)
+        let whole = line("vended", "a")
+        for cut in 0..<whole.count { #expect(AuditLine(parsing: Array(whole[..<cut])) == nil) }
+        for extra in ["x", "}", ",", " x"] { #expect(AuditLine(parsing: whole + Array(extra.utf8)) == nil) }
+    }
+
+    @Test("What is old is forgotten of every person, and nothing else")
+    func old() throws {
+        let days: Int64 = 86_400
+        var log = try AuditLog(folder: folder, at: kept.start)
+        for person in 1...5 {
+            for day in 0..<Int64(10) {
+                try log.record(
+                    AuditRecord(.vended, person: PersonID(high: 0, low: UInt64(person))),
+                    id: Randomness.system.bytes(16), at: kept.start.adding(seconds: day * days))
+            }
+        }
+        let folder = AuditFolder(store: kept.store, folder: folder)
+        while try folder.fold().hasMore {}
+        log = try AuditLog(folder: self.folder, at: kept.start)
+        _ = try folder.prune(before: kept.start.adding(seconds: 7 * days))
+        #expect(try kept.scalar("SELECT count(*) FROM activity") == 15)
+        #expect(
+            try kept.scalar("SELECT min(at_ms) FROM activity")
+                == Int(kept.start.adding(seconds: 7 * days).milliseconds))
+    }
+
     @Test("A session that is used stays: its slot's last use moves on")
     func slots() throws {
         let slot = try kept.store.write {
