@@ -46,9 +46,6 @@ struct Child {
     var isSilent = false
     var isKilled = false
 
-    /// For glibc: blocks up to the size of libfcgi's buffers wait per thread for their next use, each request takes two.
-    private static let allocator = "GLIBC_TUNABLES=glibc.malloc.tcache_max=16384"
-
     /// Starts this binary again in a role. Nothing of this process crosses but the listening socket (0), the control
     /// socket (3), standard output and error: no memory, no other descriptor, no blocked or ignored signal, and the
     /// environment that is given. `fork` alone is never used: locks of other threads would stay locked in the child.
@@ -81,7 +78,7 @@ struct Child {
 
         var pid: pid_t = 0
         let failure = withCStrings(["toolshedd", role.subcommand]) { arguments in
-            withCStrings(environment + [Self.allocator]) { environment in
+            withCStrings(environment) { environment in
                 posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environment)
             }
         }

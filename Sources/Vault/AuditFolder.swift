@@ -124,9 +124,9 @@ struct RecentUses {
                 note(.connection(connection), Use(at: line.at, by: line.caller))
             }
             if line.event == AuditEvent.vended.rawValue, let key = line.kind.flatMap(PluginKeyInUse.init),
-                let person = line.person, let plugin = line.caller.flatMap({ PluginID(parsing: $0) })
+                let plugin = line.caller.flatMap({ PluginID(parsing: $0) })
             {
-                note(.plugin(plugin, person, key), Use(at: line.at))
+                note(.plugin(plugin, line.person, key), Use(at: line.at))
             }
             if let slot = line.caller.flatMap({ SlotID(parsing: $0) }) { note(.slot(slot), Use(at: line.at)) }
         }
