@@ -1,4 +1,5 @@
 import Encoding
+import Foundation
 import Glibc
 
 /// One record as it stands in an audit file.
@@ -16,14 +17,16 @@ struct AuditLine {
     private var hasID = false
     private var hasPerson = false
 
+    var idBlob: Data { withUnsafeBytes(of: (id.high.bigEndian, id.low.bigEndian)) { Data($0) } }
+
     /// nil: half a line of a process that died writing it, or not a line of ours.
     init?(parsing line: UnsafeRawBufferPointer) {
         guard takePlain(line) || takeStrict(line) else { return nil }
         guard hasID, hasPerson, AuditEvent(rawValue: event) != nil else { return nil }
     }
 
-    init?(parsing line: [UInt8]) {
-        guard let line = line.withUnsafeBytes({ AuditLine(parsing: $0) }) else { return nil }
+    init?(parsing line: some Collection<UInt8>) {
+        guard let line = Array(line).withUnsafeBytes({ AuditLine(parsing: $0) }) else { return nil }
         self = line
     }
 

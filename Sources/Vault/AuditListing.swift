@@ -43,7 +43,7 @@ public final class AuditListing {
                     WHERE person = ? AND at_ms = ? AND id = ?
                     """)
             for (record, line) in lines where line.at >= earliest {
-                let key: StatementArguments = [line.person?.blob, line.at, line.id.blob]
+                let key: StatementArguments = [line.person.blob, line.at, line.idBlob]
                 guard let row = try Row.fetchOne(statement, arguments: key) else { return (.notListed, record) }
                 guard line.isListed(as: row) else { return (.listedOtherwise, record) }
                 found += 1
@@ -108,7 +108,6 @@ extension Rows {
     fileprivate func foldAnew(_ lines: ArraySlice<AuditLine>) throws -> Int {
         var put = 0
         for line in lines {
-            guard let person = line.person else { continue }
             put += try changed(
                 """
                 INSERT INTO activity (person, at_ms, id, event, provider, connection, caller, caller_kind, scopes, claim)
@@ -121,11 +120,11 @@ extension Rows {
                     excluded.claim)
                 """,
                 [
-                    person.blob, line.at, line.id.blob, line.event, line.provider, line.connection?.blob, line.caller,
+                    line.person.blob, line.at, line.idBlob, line.event, line.provider, line.connection?.blob, line.caller,
                     line.kind, line.scopes, line.claim?.blob,
                 ])
             try db.cachedStatement(sql: "INSERT OR IGNORE INTO temp.folded_anew VALUES (?, ?, ?)").execute(
-                arguments: [person.blob, line.at, line.id.blob])
+                arguments: [line.person.blob, line.at, line.idBlob])
         }
         return put
     }
