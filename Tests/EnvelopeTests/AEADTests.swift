@@ -220,7 +220,7 @@ private struct Place {
             other.add(6)
             let length = [0, 0, UInt8(count >> 8), UInt8(count & 255)]
             #expect(data.bytes == [0, 0, 0, 1, 0x70] + length + field + [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5])
-            let box = ([1, 2, 3] as [UInt8]).withUnsafeBytes { AEAD.seal($0, under: key, data, .system) }
+            let box = try ([1, 2, 3] as [UInt8]).withUnsafeBytes { try AEAD.seal($0, under: key, data, .system) }
             let opened = try AEAD.open(box, under: key, data)
             #expect(opened.withUnsafeBytes { [UInt8]($0) } == [1, 2, 3])
             #expect(throws: EnvelopeError.doesNotOpen) { _ = try AEAD.open(box, under: key, other) }
