@@ -92,14 +92,12 @@ public struct VendRequest: Sendable {
         var tool = ""
         do {
             var strange = ""
-            try JSONReader.object(
-                body,
-                numbering: { name in
-                    let number = Member.number(of: name)
-                    if number < 0 { strange = String(decoding: name, as: UTF8.self) }
-                    return number
-                }
-            ) { (number, value) throws(JSONError) in
+            func number(of name: UnsafeRawBufferPointer) -> Int {
+                let number = Member.number(of: name)
+                if number < 0 { strange = String(decoding: name, as: UTF8.self) }
+                return number
+            }
+            try JSONReader.object(body, numbering: number(of:)) { (number, value) throws(JSONError) in
                 guard let member = Member(rawValue: number) else {
                     wrong.append(.unknown(strange))
                     return

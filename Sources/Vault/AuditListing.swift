@@ -120,7 +120,8 @@ extension Rows {
                     excluded.claim)
                 """,
                 [
-                    line.person.blob, line.at, line.idBlob, line.event, line.provider, line.connection?.blob, line.caller,
+                    line.person.blob, line.at, line.idBlob, line.event, line.provider, line.connection?.blob,
+                    line.caller,
                     line.kind, line.scopes, line.claim?.blob,
                 ])
             try db.cachedStatement(sql: "INSERT OR IGNORE INTO temp.folded_anew VALUES (?, ?, ?)").execute(
