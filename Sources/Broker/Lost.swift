@@ -41,6 +41,33 @@ public enum LostTokens: Sendable {
     case ended
 }
 
+extension LostTokens {
+    /// In one word, without the time.
+    fileprivate var kind: String {
+        switch self {
+        case .replaced: "replaced"
+        case .expires: "expires"
+        case .live: "live"
+        case .pending: "pending"
+        case .ended: "ended"
+        }
+    }
+
+    fileprivate var end: Instant? { if case .expires(let at) = self { at } else { nil } }
+
+    /// As it was said, except for what has been done since: never more than is known.
+    fileprivate init(_ line: StoredLoss.Line, now connection: Connection) {
+        switch line.tokens {
+        case "replaced": self = .replaced
+        case "ended": self = .ended
+        case "pending" where connection.status == .reauthorize: self = .ended
+        case "pending" where connection.renewPending: self = .pending
+        case "live": self = .live
+        default: self = line.endsAt.map(LostTokens.expires) ?? .live
+        }
+    }
+}
+
 public struct LossResult: Sendable {
     public struct Line: Sendable {
         public let connection: ConnectionID
@@ -64,13 +91,14 @@ extension Broker {
     public func revokeAsLost(
         _ lost: LostHolder, session: OpenSlot, confirm: String?, at now: Instant
     ) throws -> Step<LossResult> {
+        if let before = try result(of: lost, session: session, at: now) { return .done(before) }
         try requireAnotherHolder(than: slots(of: lost, session), by: session, confirm: confirm, at: now)
         return switch lost {
-        case .slot(let id): try lose(id, session: session, at: now)
+        case .slot(let id): try lose(id, named: id.bytes, session: session, at: now)
         case .plugin(let id): try lose(id, session: session, at: now)
         case .client(let id):
             if let slot = try store.read({ try $0.holder(of: id, person: session.person) }) {
-                try lose(slot, session: session, at: now)
+                try lose(slot, named: id.bytes, session: session, at: now)
             } else {
                 throw Refusal.notFound
             }
@@ -101,14 +129,17 @@ extension Broker {
     private func lose(_ passkey: StoredPasskey, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
         guard let slot = passkey.slot else {
             try record(AuditRecord(.lost, person: session.person, callerKind: "passkey"), at: now)
-            _ = try store.write { try $0.removePasskey(passkey.id, of: session.person) }
+            try store.write { rows in
+                _ = try rows.removePasskey(passkey.id, of: session.person)
+                try note([], of: passkey.id.bytes, session, rows, at: now)
+            }
             return .done(LossResult(isDone: true, connections: [], leftOut: 0))
         }
-        return try lose(slot, with: passkey.id, session: session, at: now)
+        return try lose(slot, with: passkey.id, named: passkey.id.bytes, session: session, at: now)
     }
 
     private func lose(
-        _ id: SlotID, with passkey: PasskeyID? = nil, session: OpenSlot, at now: Instant
+        _ id: SlotID, with passkey: PasskeyID? = nil, named: [UInt8], session: OpenSlot, at now: Instant
     ) throws -> Step<LossResult> {
         guard id != session.id else {
             throw Refusal.invalidRequest([MemberError("holder", "another one than the browser that asks")])
@@ -123,17 +154,23 @@ extension Broker {
             try store.write { rows in
                 try rows.removeLost(id, passkey, of: session.person)
                 try rows.markForRekey(vault, of: session.person)
+                try note([], of: named, session, rows, isDone: false, at: now)
             }
             return .done(LossResult(isDone: false, connections: [], leftOut: 0))
         }
         let rekeyed = try store.write { rows in
             try rows.removeLost(id, passkey, of: session.person)
-            return try rows.replaceKey(of: session.vault, covers: coverage, at: now)
+            let rekeyed = try rows.replaceKey(of: session.vault, covers: coverage, at: now)
+            let all = try rows.connections(in: vault).filter { $0.status != .unused }
+            try note(
+                all.map { asked($0, Self.fate(of: $0, now: $0, isRotated: false, at: catalogue[$0.provider])) },
+                of: named, session, rows, leftOut: rekeyed.left, at: now)
+            return rekeyed
         }
         // A vend that was under way may have handed over a key of before.
         keeper.forget(.vault(vault))
         let all = try store.read { try $0.connections(in: vault).filter { $0.status != .unused } }
-        return try renew(all, with: rekeyed.vault, leftOut: rekeyed.left, at: now)
+        return try renew(all, with: rekeyed.vault, leftOut: rekeyed.left, named: named, of: session, at: now)
     }
 
     /// A plugin holds the keys of the connections that were approved for it, and no vault's.
@@ -141,9 +178,59 @@ extension Broker {
         try record(
             AuditRecord(.lost, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
         let ids = try takeOut(id, isLost: true, session: session, at: now)
-        let all = try store.read { rows in try ids.compactMap { try rows.connection($0) } }
+        let all = try store.write { rows in
+            let all = try ids.compactMap { try rows.connection($0) }
+            let open = all.filter { $0.vault == session.vault.id }
+            try note(
+                open.map { asked($0, Self.fate(of: $0, now: $0, isRotated: false, at: catalogue[$0.provider])) },
+                of: id.bytes, session, rows, isDone: open.count == all.count, at: now)
+            return all
+        }
         let open = all.filter { $0.vault == session.vault.id }
-        return try renew(open, with: session.vault, leftOut: 0, isDone: open.count == all.count, at: now)
+        return try renew(
+            open, with: session.vault, leftOut: 0, isDone: open.count == all.count, named: id.bytes, of: session,
+            at: now)
+    }
+
+    // MARK: The same answer again
+
+    /// What was said before, when what is named is gone already: whoever asks may never have got the answer.
+    private func result(of lost: LostHolder, session: OpenSlot, at now: Instant) throws -> LossResult? {
+        let (named, isThere): ([UInt8], Bool) =
+            switch lost {
+            case .slot(let id): (id.bytes, try store.read { try $0.holder(id, of: session.person) } != nil)
+            case .client(let id): (id.bytes, try store.read { try $0.holder(of: id, person: session.person) } != nil)
+            case .passkey(let id): (id.bytes, try passkeys(session).contains { $0.id == id })
+            // The operator's stays; it may have been let in again since.
+            case .plugin(let id): (id.bytes, try store.read { try $0.holds(id, of: session.person) })
+            }
+        guard !isThere else { return nil }
+        return try store.read { rows in
+            guard let loss = try rows.loss(of: named, person: session.person, at: now) else { return nil }
+            let lines = try loss.lines.compactMap { line -> LossResult.Line? in
+                // Gone since; what became of it then was said then.
+                guard let connection = try rows.connection(line.connection) else { return nil }
+                let provider = catalogue[connection.provider]
+                return LossResult.Line(
+                    connection: connection.id, provider: connection.provider,
+                    providerName: provider?.name ?? connection.provider.json,
+                    account: try rows.accountName(of: connection, in: session.vault),
+                    tokens: LostTokens(line, now: connection), manageURL: provider?.manageURL)
+            }
+            return LossResult(isDone: loss.isDone, connections: lines, leftOut: loss.leftOut)
+        }
+    }
+
+    private func asked(_ connection: Connection, _ tokens: LostTokens) -> StoredLoss.Line {
+        StoredLoss.Line(connection: connection.id, tokens: tokens.kind, endsAt: tokens.end ?? connection.expiresAt)
+    }
+
+    private func note(
+        _ lines: [StoredLoss.Line], of named: [UInt8], _ session: OpenSlot, _ rows: Rows, isDone: Bool = true,
+        leftOut: Int = 0, at now: Instant
+    ) throws {
+        try rows.note(
+            StoredLoss(isDone: isDone, leftOut: leftOut, lines: lines), of: named, person: session.person, at: now)
     }
 
     // MARK: New tokens
@@ -152,15 +239,25 @@ extension Broker {
     private static let patience: Int64 = 5_000
 
     private func renew(
-        _ connections: [Connection], with vault: OpenVault, leftOut: Int, isDone: Bool = true, at now: Instant
+        _ connections: [Connection], with vault: OpenVault, leftOut: Int, isDone: Bool = true, named: [UInt8],
+        of session: OpenSlot, at now: Instant
     ) throws -> Step<LossResult> {
         for connection in connections where connection.refreshable && connection.status == .active {
             let key = try store.read { ConnectionKey(try $0.openKey(of: connection, with: vault)) }
             keeper.hold(connection.id, connection.generation, key, true)
         }
         let until = Instant(milliseconds: now.milliseconds + Self.patience)
-        return try renew(connections[...], done: [], with: vault, until: until).then(self) { _, lines in
-            .done(LossResult(isDone: isDone, connections: lines, leftOut: leftOut))
+        let ends = Dictionary(uniqueKeysWithValues: connections.map { ($0.id, $0.expiresAt) })
+        return try renew(connections[...], done: [], with: vault, until: until).then(self) { broker, lines in
+            try broker.store.write { rows in
+                let said = lines.map {
+                    StoredLoss.Line(
+                        connection: $0.connection, tokens: $0.tokens.kind,
+                        endsAt: $0.tokens.end ?? ends[$0.connection].flatMap { $0 })
+                }
+                try broker.note(said, of: named, session, rows, isDone: isDone, leftOut: leftOut, at: now)
+            }
+            return .done(LossResult(isDone: isDone, connections: lines, leftOut: leftOut))
         }
     }
 

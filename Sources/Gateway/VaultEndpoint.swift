@@ -189,6 +189,8 @@ extension JSONWriter {
         scopeTexts("scopeTexts", connection.scopes, provider)
         member("status", summary.names == nil ? "locked" : connection.status.word)
         member("unused", connection.status == .unused)
+        member("supersededBy", connection.supersededBy?.text)
+        member("renewalPending", connection.renewPending)
         member("default", connection.isDefault)
         member("backgroundRefresh", connection.background)
         member("createdAt", connection.createdAt.rfc3339)

@@ -27,6 +27,13 @@ public struct Approval: Sendable {
 }
 
 extension Rows {
+    /// Whether this plugin was let in to anything of this person's.
+    public func holds(_ plugin: PluginID, of person: PersonID) throws -> Bool {
+        try row(
+            "SELECT 1 FROM approval WHERE plugin = ? AND person = ? AND status != 'withdrawn' LIMIT 1",
+            [plugin.blob, person.blob]) != nil
+    }
+
     public func approvals(of connection: ConnectionID) throws -> [Approval] {
         try rows("SELECT connection, plugin, scopes, status FROM approval WHERE connection = ?", [connection.blob])
             .map(Approval.init)

@@ -40,6 +40,8 @@ public struct Connection: Sendable {
     let accountTag: [UInt8]?
     /// The better connection of the same account: this one is kept until that one has vended.
     public let supersededBy: ConnectionID?
+    /// Somebody may know its tokens; new ones are asked for as soon as it can be.
+    public let renewPending: Bool
 
     init(_ row: Row) throws {
         id = try row.id("id")
@@ -66,6 +68,7 @@ public struct Connection: Sendable {
         serviceKey = row.optionalBytes("service_key")
         accountTag = row.optionalBytes("account_tag")
         supersededBy = row.optionalID("superseded_by")
+        renewPending = row["renew_pending"]
     }
 
     static let columns = """
@@ -74,7 +77,7 @@ public struct Connection: Sendable {
         connection.obtained_at_ms, connection.refreshable, connection.background, connection.rekey_pending,
         connection.created_at_ms, connection.last_used_at_ms, connection.last_used_by, connection.key_version,
         connection.credential, connection.vault_key, connection.vault_key_form, connection.service_key,
-        connection.account_tag, connection.superseded_by
+        connection.account_tag, connection.superseded_by, connection.renew_pending
         """
 
     var credentialPurpose: AssociatedData {

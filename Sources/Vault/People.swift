@@ -80,7 +80,7 @@ extension Rows {
     /// Flows and holders whose time is over. Slots within the hour, as docs/KEYS.md says.
     public func sweep(at now: Instant) throws -> Int {
         var swept = 0
-        for table in ["once", "authorization", "outcome", "link", "challenge", "sign_in"] {
+        for table in ["once", "authorization", "outcome", "link", "challenge", "sign_in", "loss"] {
             swept += try changed("DELETE FROM \(table) WHERE expires_at_ms <= ?", [now.milliseconds])
         }
         swept += try changed("DELETE FROM decline WHERE until_ms <= ?", [now.milliseconds])

@@ -58,7 +58,7 @@ public struct RefreshState: Sendable {
     static let columns = """
         \(Connection.columns), connection.intent, connection.intent_at_ms, connection.next_refresh_at_ms,
         connection.not_before_ms, connection.failures, connection.last_code, connection.lease_epoch,
-        connection.lease_owner, connection.lease_until_ms, connection.renew_pending
+        connection.lease_owner, connection.lease_until_ms
         """
 }
 

@@ -176,6 +176,19 @@ enum Schema {
         CREATE INDEX link_to ON link (to_slot);
         CREATE INDEX link_expiry ON link (expires_at_ms);
 
+        -- What a "revoke as lost" led to, for whoever asks again. A line: connection, what its tokens are good for, and
+        -- when they end.
+        CREATE TABLE loss (
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            holder BLOB NOT NULL,
+            is_done INTEGER NOT NULL,
+            left_out INTEGER NOT NULL,
+            lines TEXT NOT NULL,
+            expires_at_ms INTEGER NOT NULL,
+            PRIMARY KEY (person, holder)
+        ) STRICT;
+        CREATE INDEX loss_expiry ON loss (expires_at_ms);
+
         -- Which connections a plugin may use, and the key that lets it.
         CREATE TABLE approval (
             id BLOB PRIMARY KEY,

@@ -228,7 +228,7 @@ extension Rows {
         let marked = try row("SELECT rekey_pending FROM vault WHERE id = ?", [vault.blob])
         let found = try rows(
             """
-            SELECT \(Connection.columns), connection.merge_pending, connection.renew_pending FROM connection
+            SELECT \(Connection.columns), connection.merge_pending FROM connection
             WHERE vault = ? AND (rekey_pending = 1 OR merge_pending = 1 OR renew_pending = 1)
             LIMIT \(Self.settledAtOnce)
             """, [vault.blob])

@@ -8,8 +8,10 @@ from playwright.sync_api import Page, expect
 
 from harness.browsing import lend_session
 from harness.clicking import button, heading
+from harness.oauth import Client
 from harness.people import Person, Plugin
 from harness.waiting import until
+from test_linking import offers, seal, step
 
 GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
 SLACK = {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"}
@@ -260,3 +262,65 @@ def test_signed_out_the_page_leads_to_the_sign_in_and_back(profiles):
     page.goto("/link")
     button(page, "Sign in").click()
     page.wait_for_url("**/sign-in*")
+
+
+def test_the_vault_says_that_an_offer_waits(page, other_page, person, elsewhere, look):
+    person.connect(GITHUB)
+    seal(person, elsewhere)
+    other_page.goto("/vault")
+    vaults = part(other_page, "Your vaults")
+    expect(vaults).to_contain_text("An offer from Firefox on Linux")
+    look(other_page, "vault-offer", every=True)
+    vaults.get_by_role("button", name="Decline").click()
+    expect(other_page.get_by_role("status")).to_contain_text("Declined. The two vaults stay as they are.")
+    expect(vaults).not_to_contain_text("An offer from")
+    assert offers(elsewhere) == [] and {c["status"] for c in elsewhere.connections()} == {"locked"}
+    seal(person, elsewhere)
+    other_page.reload()
+    vaults.get_by_role("link", name="Look at it").click()
+    expect(heading(other_page)).to_have_text("Link these two vaults?")
+    button(other_page, "Link").click()
+    expect(heading(other_page)).to_have_text("Linked")
+    page.goto("/vault")
+    expect(part(page, "Your vaults")).not_to_contain_text("An offer from")
+
+
+def test_of_the_same_account_the_one_in_reserve_says_so(page, person, elsewhere, look):
+    person.connect(GITHUB)
+    elsewhere.connect({"owner": "toolshed", "bridge": "github", "scope": "repo read:user"})
+    identifier = seal(person, elsewhere)
+    [offer] = offers(elsewhere)
+    step(elsewhere, "accept", id=identifier, digest=offer["digest"])
+    page.goto("/vault")
+    reserve = part(page, "Connections").get_by_role("listitem").filter(has_text="in reserve")
+    expect(reserve).to_contain_text("takes its place if it turns out to be dead")
+    expect(reserve.get_by_role("link", name="Reconnect")).to_be_hidden()
+    look(page, "vault-in-reserve")
+
+
+def test_an_application_is_revoked_as_lost(page, person, instance, look):
+    person.connect(GITHUB)
+    client = Client(instance, client_name="Notebook").log_in(person)
+    page.goto("/vault")
+    confirm(row(page, "Applications", "Notebook"), "Revoke as lost")
+    expect(page.locator("#loss")).to_contain_text("Notebook")
+    expect(part(page, "Applications")).not_to_contain_text("Notebook")
+    assert client.refresh().status_code == 400
+    look(page, "vault-lost-application")
+    until(lambda: "lost" in [each["event"] for each in person.get("/api/activity").json()["activity"]], "the record to be read")
+    page.reload()
+    expect(part(page, "Activity")).to_contain_text("Revoked as lost")
+
+
+def test_tokens_that_could_not_be_renewed_yet_are_marked(page, person, double, look):
+    person.connect(LINEAR)
+    lost = person.api_key("nightly report")
+    double.fault("linear", "refresh", "503", times=2)
+    page.goto("/vault")
+    confirm(row(page, "API keys", "nightly report"), "Revoke as lost")
+    expect(page.locator("#loss")).to_contain_text("could not be asked yet")
+    page.reload()
+    expect(row(page, "Connections", "Linear: ")).to_contain_text("Somebody may know its tokens")
+    look(page, "vault-renewal-pending")
+    double.reset()
+    assert lost.vend("linear").status_code == 401

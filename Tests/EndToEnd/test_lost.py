@@ -319,3 +319,88 @@ def test_lock_now_says_who_can_go_on(person, plugin):
     assert person.post("/api/vault/lock").json() == {"plugins": 1, "backgroundRefresh": 0}
     assert person.call("PATCH", f"/api/connections/{linear['id']}", {"backgroundRefresh": True}).status_code == 204
     assert person.post("/api/vault/lock").json() == {"plugins": 1, "backgroundRefresh": 1}
+
+
+# The answer that never arrived
+
+
+def again(person: Person, holder: str) -> dict:
+    """Asked once more, for what is gone."""
+    return {line["id"]: line for line in lose(person, holder)["connections"]}
+
+
+def test_asked_again_it_says_the_same_again(person, double):
+    for link in (LINEAR, GOOGLE, GITHUB):
+        person.connect(link)
+    lost = person.api_key()
+    first = lose(person, lost.id)
+    versions = key_versions(person)
+    for _ in range(2):
+        second = lose(person, lost.id)
+        assert second == first and len(second["connections"]) == 3 and all(line["account"] for line in second["connections"])
+    assert key_versions(person) == versions, "nothing is done twice"
+    # In a vault that does not open the connections, without the account.
+    assert {line["account"] for line in lose(person.elsewhere(), lost.id)["connections"]} == {None}
+
+
+def test_what_could_not_be_renewed_is_pending_until_it_is(person, double):
+    person.connect(LINEAR)
+    key, lost = person.api_key(), person.api_key()
+    (connection,) = person.connections()
+    assert connection["renewalPending"] is False
+    double.fault("linear", "refresh", "503", times=2)
+    (line,) = lose(person, lost.id)["connections"]
+    assert line["tokens"] == "pending" and again(person, lost.id)[connection["id"]]["tokens"] == "pending"
+    assert person.connections()[0]["renewalPending"] is True
+
+    def renewed() -> bool:
+        key.vend("linear", ["read"])
+        return person.connections()[0]["renewalPending"] is False
+
+    until(renewed, "it to be renewed", 60)
+    # What is known of it now is when the one that was known ends; nothing better is claimed.
+    assert again(person, lost.id)[connection["id"]]["tokens"].startswith("expire-at ")
+
+
+@pytest.mark.parametrize("kind", ["session", "passkey", "passkey without prf", "client", "plugin", "own plugin"])
+def test_every_kind_of_holder_is_remembered_for_a_day(person, double, kind, plugin):
+    person.connect(plugin.link("linear", ["read"], user=person)["authorizationUrl"])
+    if kind == "session":
+        code = person.post("/api/vault/recovery", {}).json()["code"]
+        twin = Person(person.instance, signed_in=False)
+        twin.post("/api/sign-in/recovery", {"code": code})
+        holder = twin.get("/api/me").json()["sessionId"]
+    elif kind.startswith("passkey"):
+        device = Authenticator(person.instance, prf=kind == "passkey")
+        assert device.register(person).status_code == 201
+        holder = person.get("/api/passkeys").json()["passkeys"][0]["id"]
+    elif kind == "client":
+        confidential(person)
+        holder = person.get("/api/clients").json()["clients"][0]["id"]
+    elif kind == "plugin":
+        holder = plugin.id
+    else:
+        holder = person.own_plugin().id
+    first = lose(person, holder)
+    assert lose(person, holder) == first
+    person.instance.sql("UPDATE loss SET expires_at_ms = expires_at_ms - 86400001 WHERE holder = ?", d.identifier(holder))
+    over = person.post("/api/vault/lost", {"holder": holder})
+    if kind == "plugin":  # the operator's is still there, and holds nothing
+        assert over.status_code == 200 and over.json()["connections"] == []
+    else:
+        assert over.status_code == 404, over.text
+
+
+def test_a_plugin_that_was_let_in_again_can_be_lost_again(person, plugin):
+    for _ in range(2):
+        person.connect(plugin.link("linear", ["read"], user=person)["authorizationUrl"])
+        before = key_versions(person)
+        assert len(lose(person, plugin.id)["connections"]) == 1
+        assert key_versions(person) != before
+
+
+def test_nobody_else_is_told(person, other):
+    person.connect(LINEAR)
+    lost = person.api_key()
+    lose(person, lost.id)
+    assert other.post("/api/vault/lost", {"holder": lost.id}).status_code == 404

@@ -10,15 +10,16 @@ const states = {
     locked: ["locked here", "attention", "This browser cannot open it: it is in another vault of yours. You can still pause or revoke it."],
     paused: ["paused", "attention", "No program gets a key for it, and it is not renewed, until you resume it."],
     unused: ["not in use", "attention", "It was connected as another account than the one asked for, and was not kept. Nothing can use it."],
+    superseded: ["in reserve", "attention", "The same account is connected once more, since two vaults were linked, and that one is used. This one goes when that one has been used, and takes its place if it turns out to be dead."],
 };
 
 const list = pagedList("connections", "/api/connections", "connections", connectionRow);
 export const showConnections = () => list.show();
 
 function connectionRow(connection, { loaded, isWhole }) {
-    const state = connection.unused ? "unused" : connection.status;
+    const state = connection.supersededBy ? "superseded" : connection.unused ? "unused" : connection.status;
     const [word, tone, hint] = states[state] ?? [clean(state, 40), "attention"];
-    const open = state !== "locked" && state !== "unused";
+    const open = state !== "locked" && !connection.unused;
     const said = {
         connection, state, open, provider: clean(connection.providerName ?? connection.provider, 80),
         account: clean(connection.account) || "account not shown",
@@ -31,7 +32,7 @@ function connectionRow(connection, { loaded, isWhole }) {
         default: connection.default && said.several, createdAt: connection.createdAt, lastUsedAt: connection.lastUsedAt,
         lastUsedBy: callerWord(connection.lastUsedBy), never: !connection.lastUsedAt, expiresAt: connection.expiresAt,
         background: connection.backgroundRefresh && open, scopes: names(connection.scopes) || "nothing named",
-        reconnect: open, change: state !== "unused",
+        reconnect: open, change: !connection.unused, renewal: connection.renewalPending,
     });
     row.querySelector("[data-f=status]").dataset.tone = tone;
     row.querySelector("details ul").append(...(connection.scopeTexts ?? []).map(scopeRow));

@@ -2,6 +2,7 @@
 import { byId, call, clean, fill, local, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
 import { offerRecovery } from "/secret.js";
+import { tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
 
 const several = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
@@ -22,6 +23,31 @@ export async function showVault() {
     });
     byId("vaults").querySelector("[data-list]").replaceChildren(...others.map(otherRow));
     showRecovery(vault);
+    await showOffers();
+}
+
+/** Vaults that wait for this browser to say yes: it reads on /link what comes together. */
+async function showOffers() {
+    const place = byId("offers");
+    const { offers } = await call("GET", "/api/vault/link").catch(() => ({ offers: [] }));
+    place.replaceChildren(...offers.filter(({ side, status }) => side === "second" && status === "sealed").map(offerRow));
+    place.hidden = place.children.length === 0;
+}
+
+function offerRow({ id, from, expiresAt }) {
+    const row = stamp("offer", { from: clean(from, 80) || "another browser", until: expiresAt });
+    row.querySelector("[data-do=decline]").addEventListener("click", async event => {
+        event.target.disabled = true;
+        try {
+            await call("POST", "/api/vault/link", { step: "cancel", id });
+            await showOffers();
+            say("Declined. The two vaults stay as they are.", { focus: true });
+        } catch (problem) {
+            trouble(problem);
+            event.target.disabled = false;
+        }
+    });
+    return tie(row);
 }
 
 function otherRow({ connections, holders }) {
