@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from harness.clicking import button, decide, finished, heading
 from harness.flow import GITHUB
 from harness.people import Bearer, Person, Plugin
+from harness.waiting import until
 
 
 @pytest.fixture
@@ -38,6 +39,25 @@ def confirm(place, name: str) -> None:
 
 def status(page: Page):
     return page.get_by_role("status")
+
+
+def test_the_page_says_by_which_key_a_plugin_asks(page, person, instance, double, look):
+    library, plain, own = Plugin(instance, "Calendar helper"), Plugin(instance, "Issue counter"), person.own_plugin("My own script")
+    for plugin, key in ((library, library.register(person)), (plain, plain), (own, own)):
+        person.connect(key.link("github", ["repo"], user=person)["authorizationUrl"])
+        assert key.token("github", ["repo"], user=person)
+    entry = lambda: next(e for e in person.get("/api/plugins?limit=500").json()["plugins"] if e["id"] == library.id)  # noqa: E731
+    until(lambda: entry()["keyUsedAt"], "the use was noted")
+    page.goto("/vault")
+    expect(row(page, "Plugins", library.name)).to_contain_text("It uses a key of your own, which opens nothing of anybody else’s. Last used ")
+    expect(row(page, "Plugins", plain.name)).to_contain_text("It uses its general key, which opens what everybody approved for it.")
+    expect(row(page, "Plugins", "My own script")).to_contain_text("It uses its general key.")
+    expect(part(page, "Activity").get_by_role("listitem").filter(has_text=f"A key of your own for {library.name}")).to_have_count(1)
+    look(page, "vault-plugin-keys", every=True)
+    assert library.token("github", ["repo"], user=person)
+    until(lambda: entry()["keyInUse"] == "general", "the other use was noted")
+    page.reload()
+    expect(row(page, "Plugins", library.name)).to_contain_text("It uses its general key, which opens what everybody approved for it. Last used ")
 
 
 def test_a_plugin_is_narrowed_muted_and_ended_on_the_page(page, person, instance, double, look):

@@ -105,6 +105,10 @@ class Flows:
         for provider in ("github", "google", "slack", "corp", "keyed"):
             key.token(provider, reason="canary-of-a-reason")
         plugin.token("github", ["repo"], user=person, tool="canary-of-a-tool")
+        own_key = plugin.person_key(person)
+        self.canaries.add_token("key of one person", own_key.key)
+        assert own_key.vend("github", ["repo"], user=person).status_code == 401
+        assert plugin.register(person).token("github", ["repo"], user=person, tool="canary-of-a-tool")
         for connection in person.connections():
             person.call("PATCH", f"/api/connections/{connection['id']}", {"backgroundRefresh": True})
         code = person.post("/api/vault/recovery", {}).json()["code"]
@@ -228,7 +232,7 @@ def flows(module_instance):
 def test_every_kind_of_secret_came_up(flows):
     kinds = {name.rstrip("0123456789 ") for name in flows.canaries.secrets}
     for kind in ("invitation", "session cookie", "transaction cookie", "form token", "approval", "state", "code", "key",
-                 "plugin key", "exchange code", "exchange code_verifier", "exchange client_secret", "ENCRYPTION_KEY",
+                 "plugin key", "key of one person", "exchange code", "exchange code_verifier", "exchange client_secret", "ENCRYPTION_KEY",
                  "google refresh token", "github access token", "keyed access token", "authorization code", "client verifier",
                  "device code", "what a passkey derived to link", "lost plugin key", "own access token", "own renewal token"):
         assert kind in kinds, kinds

@@ -32,11 +32,11 @@ async function rows(after) {
     return (page.activity ?? []).map(eventRow);
 }
 
-function eventRow({ at, event, provider, providerName, account, caller, scopes, reason, tool }) {
+function eventRow({ at, event, provider, providerName, account, caller, callerKind, scopes, reason, tool }) {
     // Whoever is gone has no name any more.
     const name = /^[a-z]_[\w-]{22}$/.test(caller ?? "") ? "something since removed" : clean(caller);
     return stamp("event", {
-        at, what: eventWord(event), provider: clean(providerName ?? provider, 80), account: clean(account),
+        at, what: eventWord(event, callerKind), provider: clean(providerName ?? provider, 80), account: clean(account),
         caller: own.has(event) ? "" : name, scopes: names(scopes), reason: clean(reason, 300), tool: clean(tool, 80),
     });
 }

@@ -7,6 +7,7 @@ import { revealKey } from "/secret.js";
 import { showConnections } from "/vault-connections.js";
 import { offerLost } from "/vault-keys.js";
 import { showList, tie } from "/vault-list.js";
+import { usedKey } from "/vault-plugin-key.js";
 
 export function showPlugins() {
     return showList("plugins", async () => {
@@ -26,7 +27,7 @@ function pluginRow(plugin) {
     const old = plugin.keys.find(({ endsAt }) => endsAt);
     const row = stamp("plugin", {
         name, addedBy: own ? "you" : `the operator of ${location.hostname}`, createdAt: own && plugin.createdAt, muted: plugin.muted, unmuted: !plugin.muted,
-        limited: plugin.limits, theirs: plugin.operatorLimits && said(plugin.operatorLimits), own, oldKeyUntil: own && old?.endsAt,
+        ...usedKey(plugin), limited: plugin.limits, theirs: plugin.operatorLimits && said(plugin.operatorLimits), own, oldKeyUntil: own && old?.endsAt,
     });
     row.querySelector("[data-reach]").append(...plugin.connections.map(({ providerName, account, scopes, status }) => stamp("reach", {
         provider: clean(providerName, 80), account: clean(account) || "account not shown", scopes: names(scopes),

@@ -25,7 +25,7 @@ const happened = {
     "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };
 export const events = Object.keys(happened);
-export const eventWord = event => happened[event] ?? clean(event, 60);
+export const eventWord = (event, callerKind) => event === "key-made" && callerKind === "plugin-person" ? "A key of your own for" : happened[event] ?? clean(event, 60);
 
 const riskWord = risk => risks[risk] ?? risks.unknown;
 /** Who is gone has only an id left. */
