@@ -37,7 +37,7 @@ extension Broker {
         let flow = exchange.flow
         let provider = exchange.provider
         let existing = try flow.extends.flatMap { id in try store.read { try $0.connection(id) } }
-        let placement = try place(exchange, existing: existing, account: account, scopes: tokens.scopes)
+        let placement = try place(exchange, existing: existing, account: account, tokens)
         let grant = try self.grant(exchange, tokens, account: account, replacing: placement.replaces, at: now)
         var outcome = exchange.outcome
         outcome.scopes = grant.scopes
@@ -114,7 +114,7 @@ extension Broker {
     /// The same account again keeps its connection. Told by a tag that only the open vault can make, so for a locked
     /// vault the account counts as another one and waits for Keep.
     private func place(
-        _ exchange: Exchange, existing: Connection?, account: AccountIdentity?, scopes: ScopeSet
+        _ exchange: Exchange, existing: Connection?, account: AccountIdentity?, _ tokens: CredentialTokens
     ) throws -> Placement {
         let siblings = try store.read {
             try $0.connections(in: exchange.flow.vault, provider: exchange.provider.id)
@@ -131,8 +131,12 @@ extension Broker {
             guard isNamed else { return Placement(replaces: nil, isUnused: true) }
         }
         guard let account else {
-            // The provider does not say whose it is: a reconnection stays what it was.
-            return Placement(replaces: exchange.flow.separate ? nil : existing, isUnused: false)
+            guard exchange.provider.tellsAccount(tokens) else {
+                // This provider never says whose it is: a reconnection stays what it was.
+                return Placement(replaces: exchange.flow.separate ? nil : existing, isUnused: false)
+            }
+            // It did not say so now. Beside what is there already it may be anybody's.
+            return Placement(replaces: nil, isUnused: existing != nil || !siblings.isEmpty)
         }
         guard case .open(let vault) = exchange.destination else {
             return Placement(replaces: nil, isUnused: !siblings.isEmpty)
@@ -150,7 +154,7 @@ extension Broker {
         }
         if let same = siblings.first(where: { $0.isAccount(tag) }) {
             // What it can do already is not taken from it by a consent that was about another account.
-            let covers = exchange.provider.missing(from: scopes, for: same.scopes).isEmpty
+            let covers = exchange.provider.missing(from: tokens.scopes, for: same.scopes).isEmpty
             return Placement(replaces: covers ? same : nil, isUnused: !covers)
         }
         return Placement(replaces: nil, isUnused: !siblings.isEmpty)

@@ -11,6 +11,13 @@ extension Provider {
         return nil
     }
 
+    /// Whether the provider says, by itself or when asked, whose account these tokens are for. Where it does, an account
+    /// that nobody named is an answer that did not come, not an account without a name.
+    public func tellsAccount(_ tokens: CredentialTokens) -> Bool {
+        !usableSources(tokens).isEmpty
+            || identity.contains { if case .tokenAnswer = $0.origin { true } else { false } }
+    }
+
     /// The call for the `index`-th way to learn the account that these scopes permit; `nil`: no more to try.
     public func identityCall(_ index: Int, tokens: CredentialTokens) throws(ProviderError) -> ProviderCall? {
         let sources = usableSources(tokens)

@@ -185,3 +185,65 @@ def test_a_reconnection_never_asks_for_less_than_there_is(person, double, scope)
     person.connect(GITHUB | {"scope": "repo gist"})
     person.connect(again(person, GITHUB | {"scope": scope}))
     assert set(person.connections()[0]["scopes"]) == {"repo", "gist"} and len(person.connections()) == 1
+
+
+# The provider does not say whose account it is
+
+SECOND = [("a further scope", lambda person: GITHUB | {"scope": "gist"}), ("another account", lambda person: GITHUB | {"connection": "new"}),
+          ("anew in its place", lambda person: again(person, GITHUB)), ("beside it", lambda person: again(person, GITHUB, separate="true"))]
+
+
+@pytest.mark.parametrize("link", [link for _, link in SECOND], ids=[name for name, _ in SECOND])
+@pytest.mark.parametrize("fault", ["500", "empty", "drop"])
+def test_an_account_that_the_provider_does_not_name_takes_no_connections_place_and_is_asked_about(person, plugin, double, link, fault):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    before, token = person.connections(), plugin.token("github", ["repo"], user=person)
+    double.fault("github", "userinfo", fault)
+    arrived = person.connect(link(person), account="mallory")
+    outcome = result(person, arrived)
+    assert outcome["status"] == "connected-unused" and not outcome["account"]
+    kept, unused = person.connections()
+    assert all(kept[member] == value for member, value in before[0].items() if "lastUsed" not in member)
+    assert unused["unused"] and unused["account"] == ""
+    assert plugin.token("github", ["repo"], user=person)["accessToken"] == token["accessToken"]
+    assert person.api_key().token("github", ["repo"])["connection"]["account"] == "octo"
+
+
+def test_who_asked_gets_an_unnamed_account_after_keep_and_nothing_after_remove(person, plugin, double):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    octo = person.connections()[0]["id"]
+    for decision, scope in (("remove", "notifications"), ("keep", "gist")):
+        need = plugin.link("github", [scope], user=person)
+        double.fault("github", "userinfo", "500")
+        arrived = person.connect(need["authorizationUrl"], account="mallory")
+        double.post("fault", clear=True)
+        assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "approved"
+        assert plugin.link("github", [scope], user=person)["reason"] == "insufficient-scope"
+        outcome = f"/api/outcomes/{arrived.headers['Location'].split('#')[1]}"
+        form = person.get(outcome).json()["formToken"]
+        assert person.post(outcome, {"decision": decision, "formToken": form}).status_code == 200
+        assert [c["id"] for c in person.connections()][0] == octo
+    assert plugin.token("github", ["gist"], user=person)["connection"]["id"] != octo
+    assert plugin.token("github", ["repo"], user=person, account=octo)["connection"]["account"] == "octo"
+
+
+def test_a_provider_that_never_says_whose_account_it_is_is_connected_anew_in_place(fresh):
+    instance = fresh()
+    at = instance.double.url
+    instance.provide("plain", f"""version: 1
+providers:
+  plain:
+    name: Plain
+    allow_loopback_http: true
+    endpoints: {{ authorize: "{at}/generic/authorize", token: "{at}/generic/token" }}
+    client: {{ id: generic-client, secret: generic-secret }}
+    default_scopes: [read]
+    authorize: {{ pkce: {{ default: S256 }} }}
+""")
+    instance.start()
+    person = Person(instance)
+    for scope in ("read", "repo"):
+        arrived = person.connect({"owner": "toolshed", "bridge": "plain", "scope": scope})
+        assert result(person, arrived)["status"] == "connected"
+    [connection] = person.connections()
+    assert connection["scopes"] == ["read", "repo"] and not connection["unused"]

@@ -64,7 +64,7 @@ function present(document_) {
     const requester = clean(outcome.requester?.name);
     head(headings[state]?.(provider) ?? "No result");
     fill(document, {
-        provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account",
+        provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account", named: clean(outcome.account), nameless: !clean(outcome.account),
         scopes: usable.has(state) && outcome.scopes.length > 0, missing: outcome.missingScopes.length,
         cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
     });
