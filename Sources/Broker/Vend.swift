@@ -24,8 +24,9 @@ extension Broker {
     /// The main story: who calls, what they may reach, is it fresh, on record, handed out. Anything else is a refusal
     /// or a step to the keeper, after which the story begins again with the row as it is then.
     public func vend<Answer>(
-        _ request: VendRequest, with token: borrowing Token, through door: Door = .vend, refreshed: Bool = false,
-        isCaughtUp: Bool = false, at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        _ request: VendRequest, with token: borrowing Token, through door: Door = .vend,
+        after result: RefreshResult? = nil, isCaughtUp: Bool = false, at now: Instant,
+        render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let person = request.userID.flatMap { PersonID(parsing: $0) }
         let row = try vendStatement.find(
@@ -59,7 +60,7 @@ extension Broker {
                 throw Refusal.accountChoice(accounts)
             }
             return try vendCaughtUp(
-                slot, request, with: token, through: door, refreshed: refreshed, at: now, render: render)
+                slot, request, with: token, through: door, after: result, at: now, render: render)
         }
         switch choice {
         case .unmet(let need):
@@ -70,21 +71,21 @@ extension Broker {
             // the vault wait for a request that is not measured.
             if candidate.rekeyPending, !isCaughtUp, case .holder(let slot) = caller {
                 return try vendCaughtUp(
-                    slot, request, with: token, through: door, refreshed: refreshed, at: now, render: render)
+                    slot, request, with: token, through: door, after: result, at: now, render: render)
             }
             return try hand(
-                candidate, for: request, entry, caller: caller, through: door, refreshed: refreshed, token: token,
+                candidate, for: request, entry, caller: caller, through: door, after: result, token: token,
                 at: now, render: render)
         }
     }
 
     private func vendCaughtUp<Answer>(
-        _ slot: OpenSlot, _ request: VendRequest, with token: borrowing Token, through door: Door, refreshed: Bool,
-        at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
+        _ slot: OpenSlot, _ request: VendRequest, with token: borrowing Token, through door: Door,
+        after result: RefreshResult?, at now: Instant, render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         _ = try caughtUp(slot, at: now)
         return try vend(
-            request, with: token, through: door, refreshed: refreshed, isCaughtUp: true, at: now, render: render)
+            request, with: token, through: door, after: result, isCaughtUp: true, at: now, render: render)
     }
 
     /// `userId` selects, it never authorizes (V-1).
@@ -108,14 +109,15 @@ extension Broker {
 
     private func hand<Answer>(
         _ candidate: VendCandidate, for request: VendRequest, _ entry: Catalogue.Entry, caller: OpenCaller,
-        through door: Door, refreshed: Bool, token: borrowing Token, at now: Instant,
+        through door: Door, after result: RefreshResult?, token: borrowing Token, at now: Instant,
         render: @escaping @Sendable (borrowing VendedToken) -> Answer
     ) throws -> Step<Answer> {
         let (key, wasSealed) = try store.openKey(of: candidate, for: caller)
         // As in `keepOpened`.
         if wasSealed { try? store.write { try $0.replaceSealedForm(of: candidate, key: key, for: caller) } }
 
-        if !refreshed, candidate.needsRefresh(minTTL: request.minTTL, at: now) {
+        let end = candidate.end(entry, planHolds: result != .unchanged)
+        if result == nil, candidate.needsRefresh(minTTL: request.minTTL, before: end, at: now) {
             guard entry.provider.isConfigured else {
                 throw Refusal.providerNotConfigured(entry.provider.name)
             }
@@ -128,7 +130,7 @@ extension Broker {
             }
         }
         if let expiry = candidate.expiresAt, expiry <= now {
-            throw refreshed ? Refusal.refreshInProgress : Refusal.providerUnavailable(retryAfter: 5)
+            throw result != nil ? Refusal.refreshInProgress : Refusal.providerUnavailable(retryAfter: 5)
         }
         return .done(
             try withCredential(of: candidate, provider: request.provider, key) { buffer in
@@ -141,14 +143,13 @@ extension Broker {
                             reason: request.reason, tool: request.tool, logKeys: view.logKeys, connection: candidate.id,
                             random)), at: now)
                 if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key, false) }
-                let validUntil = candidate.validUntil(entry)
                 return render(
                     VendedToken(
                         accessToken: view.accessToken, tokenType: entry.provider.keyRules?.tokenType ?? "Bearer",
                         prefix: entry.provider.keyRules?.prefix ?? "Bearer ",
-                        expiresIn: validUntil.map { max(0, now.seconds(until: $0)) },
-                        validUntil: validUntil, scopes: candidate.scopes, provider: request.provider,
-                        connection: candidate.id, account: view.accountLabel, refreshed: refreshed))
+                        expiresIn: end.map { max(0, now.seconds(until: $0)) },
+                        validUntil: end, scopes: candidate.scopes, provider: request.provider,
+                        connection: candidate.id, account: view.accountLabel, refreshed: result == .renewed))
             })
     }
 
@@ -191,8 +192,10 @@ extension Broker {
     ) throws -> Step<Answer> {
         let now = Instant.now()
         let stillValid = candidate.expiresAt.map { $0 > now } ?? true
+        var result = RefreshResult.unchanged
         switch answer {
-        case .refreshed, .reauthorize: break
+        case .refreshed: result = .renewed
+        case .reauthorize: break
         // A failed refresh leaves a token that is still valid usable until its end (A-REF-6).
         case .retryLater(let seconds):
             if !stillValid { throw Refusal.providerUnavailable(retryAfter: max(1, seconds)) }
@@ -202,23 +205,27 @@ extension Broker {
             if !stillValid { throw Refusal.refreshInProgress }
         }
         let token = try secret.withUnsafeBytes { try Token(parsing: $0) }
-        return try vend(request, with: token, through: door, refreshed: true, at: now, render: render)
+        return try vend(request, with: token, through: door, after: result, at: now, render: render)
     }
 }
+
+/// What the keeper said before the story began again. It is asked once.
+public enum RefreshResult: Sendable { case renewed, unchanged }
 
 extension VendCandidate {
     /// A token with less than `minTTL` left is refreshed first, unless less than half of its life has passed: then a
     /// refresh would give no more than it has.
-    func needsRefresh(minTTL: Int64, at now: Instant) -> Bool {
-        guard refreshable, let expiresAt else { return false }
-        let left = expiresAt.milliseconds - now.milliseconds
-        guard left < minTTL * 1000 else { return false }
-        return left <= 0 || now.milliseconds - obtainedAt.milliseconds >= left
+    func needsRefresh(minTTL: Int64, before end: Instant?, at now: Instant) -> Bool {
+        guard refreshable, let end else { return false }
+        let left = end.milliseconds - now.milliseconds
+        guard left > 0 else { return true }
+        return left < minTTL * 1000 && now.milliseconds - obtainedAt.milliseconds >= left
     }
 
-    /// The earlier of expiry and a planned refresh that would kill the token.
-    func validUntil(_ entry: Catalogue.Entry) -> Instant? {
-        guard entry.oldAccessDies, refreshable, let planned = nextRefreshAt else { return expiresAt }
+    /// The earlier of expiry and a planned refresh that would kill the token. `planHolds`: false after a refresh that
+    /// brought nothing, when the token that there is lives on.
+    func end(_ entry: Catalogue.Entry, planHolds: Bool) -> Instant? {
+        guard planHolds, entry.oldAccessDies, refreshable, let planned = nextRefreshAt else { return expiresAt }
         return expiresAt.map { min($0, planned) } ?? planned
     }
 }
