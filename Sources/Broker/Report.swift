@@ -29,19 +29,15 @@ extension Broker {
             accessToken: held.credential.accessToken, refreshToken: nil, tokenType: held.credential.tokenType,
             expiresAt: nil, refreshExpiresAt: nil, scopes: held.connection.scopes, metadata: [:])
         return try resolved(provider, at: now).then(self) { _, provider in
-            guard let call = try provider.identityCall(0, tokens: tokens) else { return .done(.wait) }
+            guard let call = try provider.tokenCheckCall(tokens) else { return .done(.wait) }
             return .send(call) { broker, result in
                 guard case .success(let reply) = result else { return .done(.wait) }
-                if provider.keyRules != nil {
-                    switch provider.judgeKey(reply, tokens: tokens) {
-                    case .accepted: return .done(.retry)
-                    case .refused: return try broker.afterRefusal(held)
-                    case .unknown: return .done(.wait)
-                    }
+                switch provider.parseTokenCheck(reply, tokens: tokens) {
+                case .accepted: return .done(.retry)
+                case .refused: return try broker.afterRefusal(held)
+                // A page of some proxy, half an answer, too many requests: none of it is about the token.
+                case .unsaid: return .done(.wait)
                 }
-                if provider.parseIdentity(0, reply: reply, tokens: tokens) != nil { return .done(.retry) }
-                guard reply.status == 401 || reply.status == 200 else { return .done(.wait) }
-                return try broker.afterRefusal(held)
             }
         }
     }

@@ -19,6 +19,13 @@ extension Provider {
     public func parseTokenCheck(_ reply: ProviderReply, tokens: CredentialTokens) -> TokenStanding {
         if reply.status == 401 { return .refused }
         guard reply.status == 200 else { return .unsaid }
+        guard keyRules == nil else {
+            switch judgeKey(reply, tokens: tokens) {
+            case .accepted: return .accepted
+            case .refused: return .refused
+            case .unknown: return .unsaid
+            }
+        }
         if let code = reply.fields?.value(at: response.error)?.text, errors[code] == .reauthorize { return .refused }
         return parseIdentity(0, reply: reply, tokens: tokens) == nil ? .unsaid : .accepted
     }

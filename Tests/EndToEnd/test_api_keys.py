@@ -161,7 +161,7 @@ def test_a_key_that_is_good_is_said_to_be_good(person, plugin, double):
     stored(person, plugin.link("keyed", ["mail.send"], user=person)["authorizationUrl"], key)
     vended = plugin.token("keyed", ["mail.send"], user=person)
     digest = base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()).decode().rstrip("=")
-    assert plugin.post("/api/tokens/report", {"connection": vended["connection"]["id"], "tokenHash": digest}).json()["next"] == "retry"
+    assert plugin.post("/api/tokens/report", {"connection": vended["connection"]["id"], "tokenHash": digest, "status": 401}).json()["next"] == "retry"
 
 
 def test_a_removed_key_is_gone_here_and_the_person_is_told_where_to_end_it(person, plugin, double):

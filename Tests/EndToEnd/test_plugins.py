@@ -195,7 +195,7 @@ def wait_for_events(person: Person, wanted: str) -> list[dict]:
 def test_a_muted_plugin_learns_nothing_from_a_report(person, plugin):
     vended = connected(person, plugin)
     digest = base64.urlsafe_b64encode(hashlib.sha256(vended["accessToken"].encode()).digest()).decode().rstrip("=")
-    report = {"connection": vended["connection"]["id"], "tokenHash": digest}
+    report = {"connection": vended["connection"]["id"], "tokenHash": digest, "status": 401}
     assert change(person, plugin, muted=True).status_code == 204
     assert [plugin.post("/api/tokens/report", report).json()["next"] for _ in range(2)] == ["retry", "retry"]
 
