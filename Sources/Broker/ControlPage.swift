@@ -42,27 +42,55 @@ extension Broker {
         }
     }
 
-    /// All of it or nothing, except that what needs a fresh sign-in is asked for first.
+    /// All of it or nothing, on record included.
     public func change(_ id: ConnectionID, _ change: ConnectionChange, session: OpenSlot, at now: Instant) throws {
         guard let found = try store.read({ try $0.connection(id) }), found.person == session.person,
-            change.label == nil || found.vault == session.vault.id
+            (change.label == nil && change.background == nil) || found.vault == session.vault.id
         else { throw Refusal.notFound }
-        if let on = change.background { try setBackground(on, of: id, session: session, at: now) }
-        if let isPaused = change.isPaused, (found.status == .paused) != isPaused {
-            try record(
-                AuditRecord(
-                    isPaused ? .paused : .resumed, person: session.person, provider: found.provider.json, connection: id
-                ), at: now)
-        }
+        let switches = change.background != nil && change.background != found.background
+        if switches, change.background == true { try requireFresh(session, at: now) }
+        // The key that is about to be replaced is of no use to the keeper.
+        if switches || change.isPaused == true { keeper.forget(.connection(id)) }
         try store.write { rows in
-            guard let connection = try rows.connection(id) else { throw Refusal.notFound }
-            if let label = change.label { try rows.setLabel(label, of: connection, with: session.vault) }
+            guard let connection = try rows.connection(id), connection.status == found.status,
+                connection.background == found.background
+            else { throw Refusal.changed }
             if let isDefault = change.isDefault, try !rows.setDefault(isDefault, id, of: session.person) {
                 throw Refusal.notFound
             }
             if let isPaused = change.isPaused, try !rows.setPaused(isPaused, connection) { throw Refusal.changed }
+            if let label = change.label { try rows.setLabel(label, of: connection, with: session.vault) }
+            if switches, let on = change.background, let labelled = try rows.connection(id) {
+                try switchBackground(on, of: labelled, rows, session: session)
+            }
+            // Last, so that nothing is on record that did not happen; a record that fails undoes the rest.
+            for event in events(of: change, to: found, switches: switches) {
+                try record(
+                    AuditRecord(event, person: session.person, provider: found.provider.json, connection: id), at: now)
+            }
         }
         if change.isPaused == true { keeper.forget(.connection(id)) }
+    }
+
+    private func events(
+        of change: ConnectionChange, to found: Connection, switches: Bool
+    ) -> [AuditEvent] {
+        var events: [AuditEvent] = []
+        if switches { events.append(change.background == true ? .backgroundOn : .backgroundOff) }
+        if let isPaused = change.isPaused, (found.status == .paused) != isPaused {
+            events.append(isPaused ? .paused : .resumed)
+        }
+        return events
+    }
+
+    private func switchBackground(
+        _ on: Bool, of connection: Connection, _ rows: Rows, session: OpenSlot
+    ) throws {
+        guard !on else { return try rows.switchBackgroundOn(connection, with: session.vault) }
+        // Whoever has a copy made while it was on keeps what is in it; nothing made from now on opens with that key.
+        try rows.rekey(connection, with: session.vault, background: false) { [coverage] in
+            coverage(connection.provider, $0, $1)
+        }
     }
 
     public struct PluginSummary: Sendable {

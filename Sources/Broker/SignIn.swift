@@ -166,22 +166,4 @@ extension Broker {
             throw Refusal.nameTaken
         }
     }
-
-    public func setBackground(_ on: Bool, of id: ConnectionID, session: OpenSlot, at now: Instant) throws {
-        guard let connection = try store.read({ try $0.connection(id) }), connection.person == session.person,
-            connection.vault == session.vault.id
-        else { throw Refusal.notFound }
-        guard connection.background != on else { return }
-        if on { try requireFresh(session, at: now) }
-        try record(
-            AuditRecord(
-                on ? .backgroundOn : .backgroundOff, person: session.person, provider: connection.provider.json,
-                connection: id), at: now)
-        if on {
-            try store.write { try $0.switchBackgroundOn(connection, with: session.vault) }
-        } else {
-            // Whoever has a copy made while it was on keeps what is in it; nothing made from now on opens with that key.
-            try rekey(connection, background: false, session: session)
-        }
-    }
 }

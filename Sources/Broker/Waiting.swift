@@ -21,16 +21,16 @@ public struct DeclinedCaller: Sendable {
 }
 
 extension Broker {
-    private static let requestsShown = 200
-
-    public func waitingRequests(_ session: OpenSlot, at now: Instant) throws -> [WaitingRequest] {
+    public func waitingRequests(
+        _ session: OpenSlot, after: WaitingCursor?, limit: Int, at now: Instant
+    ) throws -> (page: [WaitingRequest], next: WaitingCursor?) {
         let open = try store.read { rows in
-            try rows.openRequests(of: session.person, limit: Self.requestsShown, at: now).map { request in
+            try rows.openRequests(of: session.person, after: after, limit: limit, at: now).map { request in
                 let id = try rows.id(of: request, with: session.vault)
                 return (request, id, try id.map { try rows.claim(of: request, id: $0) })
             }
         }
-        return try open.compactMap { request, id, claim in
+        let page: [WaitingRequest] = try open.compactMap { request, id, claim in
             do {
                 let requester = try requester(of: request, session: session)
                 let link = id.map { connectURL(provider: request.provider, scopes: request.scopes, request: $0) }
@@ -39,17 +39,25 @@ extension Broker {
                 return nil  // whoever asked is gone
             }
         }
+        return (page, open.count == limit ? open.last.map { WaitingCursor($0.0) } : nil)
     }
 
-    public func declined(_ session: OpenSlot, at now: Instant) throws -> [DeclinedCaller] {
+    public func declined(
+        _ session: OpenSlot, after: WaitingCursor?, limit: Int, at now: Instant
+    ) throws -> (page: [DeclinedCaller], next: WaitingCursor?) {
         try store.read { rows in
             let names = try callerNames(session.person, rows, at: now)
-            return try rows.declined(by: session.person, at: now).compactMap { declined in
-                let ids = [PluginID(bytes: declined.caller)?.text, SlotID(bytes: declined.caller)?.text]
+            let all = try rows.declined(by: session.person, after: after, limit: limit, at: now)
+            let page: [DeclinedCaller] = all.compactMap { declined in
+                let ids = [
+                    PluginID(bytes: declined.caller)?.text, SlotID(bytes: declined.caller)?.text,
+                    ClientGrantID(bytes: declined.caller)?.text,
+                ]
                 return ids.compactMap { $0 }.first { names[$0] != nil }.map {
                     DeclinedCaller(declined: declined, caller: $0, name: names[$0] ?? "")
                 }
             }
+            return (page, all.count == limit ? all.last.map { WaitingCursor($0) } : nil)
         }
     }
 

@@ -11,7 +11,9 @@ extension Gateway {
     func clients(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
-        let (list, next) = page.cut(try broker.clientSummaries(slot, at: now)) { $0.grant.id.text }
+        let (list, next) = try page.cut(broker.clientSummaries(slot, at: now), newestFirst: true) {
+            Place($0.grant.createdAt, $0.grant.id)
+        }
         return .done(
             .json { writer in
                 writer.object {

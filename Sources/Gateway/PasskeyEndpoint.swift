@@ -100,7 +100,7 @@ extension Gateway {
     func passkeys(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
-        let (list, next) = page.cut(try broker.passkeys(slot)) { $0.id.text }
+        let (list, next) = try page.cut(broker.passkeys(slot)) { Place($0.createdAt, $0.id) }
         return .done(
             .json { writer in
                 writer.object {

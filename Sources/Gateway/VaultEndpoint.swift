@@ -39,12 +39,7 @@ extension Gateway {
     func connections(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
-        let after = try page.after.map { text in
-            guard let cursor = ConnectionCursor(parsing: text) else {
-                throw Refusal.invalidRequest([MemberError("after", "the `next` of the page before")])
-            }
-            return cursor
-        }
+        let after = try page.after.map { try Page.cursor(ConnectionCursor(parsing: $0)) }
         let list = try broker.connections(slot, after: after, limit: page.limit, at: now)
         return .done(
             .json { writer in
@@ -96,7 +91,7 @@ extension Gateway {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
         let all = try broker.store.read { try $0.slots(of: slot.person, kind: kind, at: now) }
-        let (list, next) = page.cut(all) { $0.id.text }
+        let (list, next) = try page.cut(all) { Place($0.createdAt, $0.id) }
         return .done(
             .json { writer in
                 writer.object {
@@ -121,7 +116,9 @@ extension Gateway {
     func plugins(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
-        let (list, next) = page.cut(try broker.pluginSummaries(slot, at: now)) { $0.plugin.id.text }
+        let (list, next) = try page.cut(broker.pluginSummaries(slot, at: now)) {
+            Place($0.plugin.createdAt, $0.plugin.id)
+        }
         return .done(
             .json { writer in
                 writer.object {
@@ -151,29 +148,6 @@ extension Gateway {
                     $0.member("next", next)
                 }
             })
-    }
-}
-
-/// `?after=&limit=`
-struct Page {
-    let after: String?
-    let limit: Int
-
-    init(_ exchange: Exchange, most: Int = 500, otherwise: Int = 100) throws {
-        let query = try Query(exchange)
-        after = try query["after"]
-        let asked = try query["limit"].map { Int($0) ?? 0 } ?? otherwise
-        guard (1...most).contains(asked) else {
-            throw Refusal.invalidRequest([MemberError("limit", "a whole number from 1 to \(most)")])
-        }
-        limit = asked
-    }
-
-    func cut<Element>(_ all: [Element], id: (Element) -> String) -> (page: [Element], next: String?) {
-        var rest = all[...]
-        if let after, let index = all.firstIndex(where: { id($0) == after }) { rest = all[(index + 1)...] }
-        let page = Array(rest.prefix(limit))
-        return (page, rest.count > limit ? page.last.map(id) : nil)
     }
 }
 

@@ -9,19 +9,23 @@ import Vault
 extension Gateway {
     /// `GET /api/requests`: what waits for this person.
     func waitingRequests(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
-        let waiting = try broker.waitingRequests(holder(exchange, at: now), at: now)
+        let (slot, page) = (try holder(exchange, at: now), try Page(exchange))
+        let after = try page.after.map { try Page.cursor(WaitingCursor.ofRequests(parsing: $0)) }
+        let (waiting, next) = try broker.waitingRequests(slot, after: after, limit: page.limit, at: now)
         return .done(
             .json { writer in
                 writer.object {
                     $0.array("requests", waiting) { $0.request($1, settings.catalogue[$1.request.provider]) }
-                    $0.member("next", String?.none)
+                    $0.member("next", next?.text)
                 }
             })
     }
 
     /// `GET /api/declines`: what they said no to, while that holds.
     func declines(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
-        let declined = try broker.declined(holder(exchange, at: now), at: now)
+        let (slot, page) = (try holder(exchange, at: now), try Page(exchange))
+        let after = try page.after.map { try Page.cursor(WaitingCursor.ofDeclines(parsing: $0)) }
+        let (declined, next) = try broker.declined(slot, after: after, limit: page.limit, at: now)
         return .done(
             .json { writer in
                 writer.object {
@@ -34,7 +38,7 @@ extension Gateway {
                         writer.scopeTexts("scopes", entry.declined.scopes, provider)
                         writer.member("until", entry.declined.until.rfc3339)
                     }
-                    $0.member("next", String?.none)
+                    $0.member("next", next?.text)
                 }
             })
     }
@@ -45,7 +49,9 @@ extension Gateway {
         let session = try person(deciding: exchange, at: now)
         let query = try Query(exchange)
         let (caller, name) = (try query["caller"] ?? "", try query["provider"] ?? "")
-        guard let id = PluginID(parsing: caller)?.bytes ?? SlotID(parsing: caller)?.bytes else {
+        let id =
+            PluginID(parsing: caller)?.bytes ?? SlotID(parsing: caller)?.bytes ?? ClientGrantID(parsing: caller)?.bytes
+        guard let id else {
             throw Refusal.invalidRequest([MemberError("caller", "the `caller` of a decline")])
         }
         guard let provider = try? ProviderID(parsing: name) else {

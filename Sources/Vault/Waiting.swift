@@ -14,6 +14,37 @@ public struct Declined: Sendable {
     public let until: Instant
 }
 
+/// Where a page of either list ended; it holds when that entry is gone by the next page.
+public struct WaitingCursor: Sendable {
+    let at: Instant
+    let key: [UInt8]
+
+    public static func ofRequests(parsing text: String) -> WaitingCursor? {
+        WaitingCursor(parsing: text) { $0.count == 32 }
+    }
+
+    public static func ofDeclines(parsing text: String) -> WaitingCursor? {
+        WaitingCursor(parsing: text) {
+            $0.count > 16 && (try? ProviderID(parsing: String(decoding: $0.dropFirst(16), as: UTF8.self))) != nil
+        }
+    }
+
+    private init?(parsing text: String, fits: ([UInt8]) -> Bool) {
+        let parts = text.split(separator: ".", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let at = Int64(parts[0]), let key = Base64URL.decode(parts[1]), fits(key) else {
+            return nil
+        }
+        (self.at, self.key) = (Instant(milliseconds: at), key)
+    }
+
+    public init(_ request: Request) { (at, key) = (request.createdAt, request.idHash) }
+    public init(_ declined: Declined) {
+        (at, key) = (declined.until, declined.caller + Array(declined.provider.json.utf8))
+    }
+
+    public var text: String { "\(at.milliseconds).\(Base64URL.encode(key))" }
+}
+
 extension Rows {
     /// Somebody with more vaults than this, each of a sign-in of its own, finds a request in the newest.
     private static let vaultsOffered = 8
@@ -48,26 +79,38 @@ extension Rows {
         }
     }
 
-    /// Newest first.
-    public func openRequests(of person: PersonID, limit: Int, at now: Instant) throws -> [Request] {
+    /// Newest first, from after `after`.
+    public func openRequests(
+        of person: PersonID, after: WaitingCursor?, limit: Int, at now: Instant
+    ) throws -> [Request] {
         try rows(
             """
-            SELECT * FROM request WHERE person = ? AND status IN ('pending', 'approved') AND expires_at_ms > ?
-            ORDER BY created_at_ms DESC, id_hash LIMIT ?
-            """, [person.blob, now.milliseconds, limit]
+            SELECT * FROM request WHERE person = ?1 AND status IN ('pending', 'approved') AND expires_at_ms > ?2
+                AND (?3 IS NULL OR created_at_ms < ?3 OR (created_at_ms = ?3 AND id_hash > ?4))
+            ORDER BY created_at_ms DESC, id_hash LIMIT ?5
+            """, [person.blob, now.milliseconds, after?.at.milliseconds, after?.key.blob, limit]
         ).map(Request.init)
     }
 
-    public func declined(by person: PersonID, at now: Instant) throws -> [Declined] {
+    /// Those that hold longest first, from after `after`.
+    public func declined(
+        by person: PersonID, after: WaitingCursor?, limit: Int, at now: Instant
+    ) throws -> [Declined] {
         try rows(
             """
-            SELECT caller, provider, group_concat(scope, ' ') AS scopes, max(until_ms) AS until_ms FROM decline
-            WHERE person = ? AND until_ms > ? GROUP BY caller, provider ORDER BY max(until_ms) DESC, caller, provider
-            """, [person.blob, now.milliseconds]
+            SELECT caller, provider, group_concat(scope, ' ') AS scopes, max(until_ms) AS until FROM decline
+            WHERE person = ?1 AND until_ms > ?2 GROUP BY caller, provider
+            HAVING ?3 IS NULL OR until < ?3 OR (until = ?3 AND (caller, provider) > (?4, ?5))
+            ORDER BY until DESC, caller, provider LIMIT ?6
+            """,
+            [
+                person.blob, now.milliseconds, after?.at.milliseconds, after.map { Array($0.key.prefix(16)).blob },
+                after.map { String(decoding: $0.key.dropFirst(16), as: UTF8.self) }, limit,
+            ]
         ).map {
             Declined(
                 caller: $0.bytes("caller"), provider: try $0.provider("provider"), scopes: $0.scopes("scopes"),
-                until: $0.instant("until_ms"))
+                until: $0.instant("until"))
         }
     }
 

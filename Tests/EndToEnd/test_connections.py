@@ -116,6 +116,66 @@ def test_what_waits_for_the_person_is_not_paused_on_top(person, connected):
     assert person.connections()[0]["status"] == "reauthorization-required"
 
 
+@pytest.mark.parametrize("more", [{"backgroundRefresh": True}, {"label": "Work"}, {"default": True},
+                                  {"backgroundRefresh": True, "label": "Work", "default": True}], ids=lambda more: "-".join(more))
+def test_a_change_of_which_one_part_cannot_be_is_no_change_and_not_on_record(person, connected, more):
+    rows, of_person = Database(person.instance), "person = (SELECT id FROM person WHERE name = ?)"
+    rows.run(f"UPDATE connection SET status = 'reauthorize' WHERE {of_person}", person.name)
+    before = person.connections()
+    with rows.unchanged("connection"):
+        assert_problem(change(person, connected, paused=True, **more), 409, "changed")
+    assert person.connections() == before
+    # What comes later is on record, and these are not: the log is in the order of what happened.
+    assert change(person, connected, label="Mine").status_code == 204
+    assert change(person, connected, backgroundRefresh=True).status_code == 204
+    events = until(lambda: [e["event"] for e in person.get("/api/activity").json()["activity"] if e["event"] in ("background-on", "paused")],
+                   "the record")
+    assert events == ["background-on"]
+
+
+def test_all_of_a_change_happens_at_once_and_each_part_is_on_record(person, connected):
+    assert change(person, connected, backgroundRefresh=True, paused=True, label="Work", default=True).status_code == 204
+    [now] = person.connections()
+    assert (now["backgroundRefresh"], now["status"], now["label"], now["default"]) == (True, "paused", "Work", True)
+    assert change(person, connected, backgroundRefresh=False, paused=False, label="Home").status_code == 204
+    [now] = person.connections()
+    assert (now["backgroundRefresh"], now["status"], now["label"], now["default"]) == (False, "active", "Home", True)
+    wanted = {"background-on", "background-off", "paused", "resumed"}
+    until(lambda: wanted <= {e["event"] for e in person.get("/api/activity").json()["activity"]}, "all four on record")
+    assert person.api_key().token(now["provider"])["connection"]["id"] == now["id"]
+
+
+def test_pages_of_every_list_go_on_where_the_one_before_ended_though_that_is_gone(person, instance, double):
+    keys = [person.api_key(f"Key {letter}").id for letter in "dbca"]
+    plugins = [person.own_plugin(f"Own {letter} {person.user_id[2:10]}").id for letter in "dbca"]
+    own = lambda entries: [e["id"] for e in entries if e["id"] in plugins]  # noqa: E731
+    assert [k["id"] for k in person.get("/api/keys").json()["keys"]] == keys
+    assert own(person.get("/api/plugins?limit=500").json()["plugins"]) == plugins
+    first = person.get("/api/keys?limit=2").json()
+    assert [k["id"] for k in first["keys"]] == keys[:2]
+    assert person.delete(f"/api/keys/{keys[1]}").status_code == 204
+    assert [k["id"] for k in person.get("/api/keys", params={"limit": 2, "after": first["next"]}).json()["keys"]] == keys[2:]
+    page, seen, gone = person.get("/api/plugins?limit=2").json(), [], False
+    while True:
+        seen += own(page["plugins"])
+        if page["next"] is None:
+            break
+        if seen and not gone and page["plugins"][-1]["id"] == seen[-1]:
+            gone = person.delete(f"/api/plugins/{seen[-1]}").status_code == 200
+        page = person.get("/api/plugins", params={"limit": 1, "after": page["next"]}).json()
+    assert seen == plugins and gone
+
+
+@pytest.mark.parametrize("path", ["keys", "sessions", "plugins", "passkeys", "clients", "requests", "declines", "connections"])
+def test_what_is_no_cursor_of_a_list_is_refused(person, path):
+    for wrong in ("x", "1.", "1.x", ".", "s_" + "A" * 22, "1.u_" + "A" * 22, "9" * 30 + ".s_" + "A" * 22, "1.!"):
+        refused = assert_problem(person.get(f"/api/{path}", params={"after": wrong}), 400, "invalid-request")
+        assert [error["member"] for error in refused["errors"]] == ["after"], wrong
+    for wrong in ("0", "501", "-1", "x"):
+        refused = assert_problem(person.get(f"/api/{path}", params={"limit": wrong}), 400, "invalid-request")
+        assert [error["member"] for error in refused["errors"]] == ["limit"], wrong
+
+
 def test_pages_of_connections_hold_while_things_go(person, double):
     for bridge in ("github", "google", "linear", "slack"):
         person.connect({"owner": "toolshed", "bridge": bridge, "scope": ""})

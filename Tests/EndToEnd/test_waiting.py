@@ -8,6 +8,7 @@ from harness.flow import CORP, GITHUB, depart
 from harness.oauth import Client
 from harness.people import Person, Plugin
 from harness.waiting import until
+from test_mcp import Agent
 
 
 def waiting(person) -> list[dict]:
@@ -139,3 +140,57 @@ def test_what_stays_after_stopping_gets_a_new_key(instance, double):
     [(after, pending)] = rows.run(f"SELECT key_version, rekey_pending FROM connection {of_person}", person.name)
     assert after > before and pending == 0
     assert person.api_key().token("github", ["repo"]) and plugin.vend("github", ["repo"], user=person).status_code == 403
+
+
+def test_a_no_to_an_agent_is_listed_and_taken_back_as_any(person, instance, double):
+    client = Client(instance).log_in(person)
+    agent = Agent(instance, client.tokens["access_token"])
+    ask = lambda: agent.refused("request_authorization", provider="github", scopes=["repo"], reason="Read issues")  # noqa: E731
+    person.decide(ask()["authorizationUrl"], "decline")
+    assert ask()["error"] == "scope-declined"
+    [listed] = declines(person)
+    assert listed["caller"].startswith("g_") and listed["name"] == client.name and listed["provider"] == "github"
+    query = {"caller": listed["caller"], "provider": "github"}
+    assert person.delete("/api/declines", params=query).status_code == 204
+    assert declines(person) == [] and ask()["error"] == "authorization-required"
+    assert_problem(person.delete("/api/declines", params=query), 404, "not-found")
+
+
+def test_requests_and_declines_come_in_pages(person, instance, double):
+    plugins = [Plugin(instance) for _ in range(5)]
+    needs = {plugin.name: plugin.link("github", ["repo"], user=person) for plugin in plugins}
+    for path, plural in (("/api/requests", "requests"), ("/api/declines", "declines")):
+        name_of = (lambda entry: entry["requester"]["name"]) if plural == "requests" else (lambda entry: entry["name"])
+        whole = [name_of(entry) for entry in person.get(path).json()[plural]]
+        assert set(whole) == set(needs)
+        seen, after = [], None
+        while True:
+            page = person.get(path, params={"limit": 2} | ({"after": after} if after else {})).json()
+            seen += [name_of(entry) for entry in page[plural]]
+            assert len(page[plural]) <= 2
+            if page["next"] is None:
+                break
+            after = page["next"]
+        assert seen == whole and len(seen) == 5
+        if plural == "requests":
+            for need in needs.values():
+                person.decide(need["authorizationUrl"], "decline")
+
+
+def test_a_page_goes_on_though_what_it_ended_with_was_decided(person, instance, double):
+    plugins = [Plugin(instance) for _ in range(4)]
+    for plugin in plugins:
+        plugin.link("github", ["repo"], user=person)
+    whole = waiting(person)
+    first = person.get("/api/requests?limit=2").json()
+    person.decide(first["requests"][1]["link"], "decline")
+    rest = person.get("/api/requests", params={"after": first["next"]}).json()
+    assert [r["id"] for r in rest["requests"]] == [r["id"] for r in whole[2:]] and rest["next"] is None
+    for plugin in plugins:
+        person.decide(plugin.link("slack", ["chat:write"], user=person)["authorizationUrl"], "decline")
+    whole = declines(person)
+    first = person.get("/api/declines?limit=2").json()
+    last = first["declines"][1]
+    assert person.delete("/api/declines", params={"caller": last["caller"], "provider": last["provider"]}).status_code == 204
+    rest = person.get("/api/declines", params={"after": first["next"]}).json()
+    assert [d["caller"] for d in rest["declines"]] == [d["caller"] for d in whole[2:]]

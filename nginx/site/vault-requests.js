@@ -1,13 +1,13 @@
 // What waits for this person: open requests, and what they said no to.
-import { byId, call, clean, names, say, stamp } from "/page.js";
+import { all, byId, call, clean, names, say, stamp } from "/page.js";
 import { ask } from "/question.js";
 import { showList, tie } from "/vault-list.js";
 import { kindWord, scopeRow } from "/words.js";
 
 export async function showRequests() {
     await Promise.all([
-        showList("requests", async () => (await call("GET", "/api/requests")).requests.map(requestRow)),
-        showList("declines", async () => (await call("GET", "/api/declines")).declines.map(declineRow)),
+        showList("requests", async () => (await all("/api/requests", "requests")).map(requestRow)),
+        showList("declines", async () => (await all("/api/declines", "declines")).map(declineRow)),
     ]);
     byId("declines").hidden = !byId("declines").querySelector("li") && byId("declines").querySelector("[data-trouble]").hidden;
 }
