@@ -50,8 +50,12 @@ public struct ConsentDocument: Sendable {
         public let id: String
         public let name: String
         public let kind: String
+        /// Of a plugin: by whom it came here.
+        public let addedBy: String?
+        /// The one that asks.
+        public var asks = false
         public let ticked: Bool
-        /// Opens the vault anyway; shown, but no box to untick.
+        /// Can use it anyway, or asked for it; shown, but no box to untick.
         public let locked: Bool
     }
 
@@ -142,17 +146,19 @@ struct Consent {
 
 extension Broker {
     /// `GET /api/connect`: reads only, apart from the note for the waiting caller that its link was opened.
+    /// `isVisit`: our page asks, which the person has before them.
     public func consentDocument(
-        for link: ConnectLink, session: OpenSlot, at now: Instant
+        for link: ConnectLink, session: OpenSlot, isVisit: Bool, at now: Instant
     ) throws -> (document: ConsentDocument, digest: String, formToken: String) {
         let consent = try self.consent(for: link, session: session, at: now)
         let digest = try consent.document.digest(for: session)
         let token = try store.write { rows in
             if let request = consent.request {
                 try rows.note(request.idHash, opened: true, mismatch: false)
-            } else {
-                // Somebody who comes by themselves has changed their mind about an earlier no.
-                try rows.forgetDeclines(person: session.person, provider: consent.provider.id)
+            } else if isVisit {
+                // Somebody who comes by themselves has changed their mind about an earlier no to what they see.
+                try rows.forgetDeclines(
+                    person: session.person, provider: consent.provider.id, scopes: consent.asked.names)
             }
             return try rows.issueFormToken(slot: session.id, digest: digest, scopes: consent.asked, at: now)
         }
@@ -178,12 +184,11 @@ extension Broker {
         let isLive = (status == .active || isPaused) && !link.separate
         let isNamed = if case .one = link.connection { true } else { false }
         let reconnects = isNamed && request == nil && !link.separate
-        // A plugin is handed the connection's key, which only a session that opens the vault can give.
-        let needsKey = request?.callerKind == .plugin && destination != session.vault.id
-        let basis = ConsentBasis(granted: granted, isLive: isLive, mustAsk: reconnects || needsKey)
+        let basis = ConsentBasis(granted: granted, isLive: isLive, mustAsk: reconnects)
         let terms = ConsentTerms(asked: asked, basis, provider)
         let shown = terms.shown
         let reach = try self.reach(of: request)
+        let requester = try request.map { try self.requester(of: $0, session: session) }
         let also = ScopeSet(shown.names.filter { provider.missing(from: asked, for: ScopeSet([$0])).isEmpty == false })
         let document = ConsentDocument(
             isFinished: request.map { !$0.isOpen(at: now) } ?? false,
@@ -192,15 +197,14 @@ extension Broker {
             namedAccount: existing == nil ? claim.flatMap { $0.account.isEmpty ? nil : $0.account } : nil,
             accounts: accounts, reconnects: reconnects, separate: link.separate,
             separable: existing != nil && !link.separate && provider.connectsSeparately, resumes: isPaused,
-            requester: try request.map { try requester(of: $0, session: session) }, reason: claim?.reason ?? "",
+            requester: requester, reason: claim?.reason ?? "",
             tool: claim?.tool ?? "", matchCode: link.request.map { Request.matchCode(of: $0) },
             askedAt: request?.createdAt, address: claim.flatMap { $0.address.isEmpty ? nil : $0.address },
             scopes: lines(asked, new: terms.missing, optional: request?.optional ?? .empty, provider),
             alsoIncludes: lines(also, new: provider.missing(from: granted, for: also), provider),
             others: try others(
-                request: request, connection: link.separate ? nil : existing?.connection, shown: shown,
-                provider: provider, session: session,
-                at: now),
+                requester: requester, connection: link.separate ? nil : existing?.connection, shown: shown,
+                provider: provider, in: destination, session: session, at: now),
             needsProvider: terms.needsProvider,
             beyondLimits: lines(
                 ScopeSet(shown.names.filter { !reach.covers(ScopeSet([$0]), provider) }), new: .empty, provider),
@@ -319,8 +323,8 @@ extension Broker {
             guard let id = PluginID(bytes: request.caller), let plugin = try store.read({ try $0.plugin(id) }) else {
                 throw Refusal.requestExpired
             }
-            let addedBy = plugin.owner == nil ? "the operator of \(settings.host)" : "you"
-            return ConsentDocument.Requester(id: id.text, name: plugin.name, kind: "plugin", addedBy: addedBy)
+            return ConsentDocument.Requester(
+                id: id.text, name: plugin.name, kind: "plugin", addedBy: addedBy(plugin))
         }
         if request.callerKind == .access {
             let grant = try ClientGrantID(bytes: request.caller).flatMap { id in
@@ -335,42 +339,5 @@ extension Broker {
         guard let slot else { throw Refusal.requestExpired }
         return ConsentDocument.Requester(
             id: id.text, name: slot.name, kind: request.callerKind.rawValue, addedBy: "you")
-    }
-
-    /// Who else can use it. What can anyway is ticked and fixed: keys of the vault, and plugins whose approval covers
-    /// the token; they are taken away on the vault's page. The other plugins have a box each, unticked.
-    private func others(
-        request: Request?, connection: Connection?, shown: ScopeSet, provider: Provider, session: OpenSlot,
-        at now: Instant
-    ) throws -> [ConsentDocument.Other] {
-        try store.read { rows in
-            let keys = try [HolderKind.apiKey, .cli].flatMap { try rows.slots(of: session.person, kind: $0, at: now) }
-                .filter { $0.id.bytes != request?.caller }
-                .map {
-                    ConsentDocument.Other(
-                        id: $0.id.text, name: $0.name, kind: $0.kind.rawValue, ticked: true, locked: true)
-                }
-            // Agents ask at their first use of each connection, unless they are let in here.
-            let clients = try rows.clientGrants(of: session.person, at: now)
-                .filter { $0.kind == .mcp && $0.id.bytes != request?.caller }
-                .map { grant in
-                    let isIn =
-                        try connection.map { try rows.connectionsAllowed(for: grant.id).contains($0.id) } ?? false
-                    return ConsentDocument.Other(
-                        id: grant.id.text, name: grant.name, kind: "mcp", ticked: isIn, locked: isIn)
-                }
-            let approvals = try connection.map { try rows.approvals(of: $0.id) } ?? []
-            let plugins = try approvals.filter { $0.status != .withdrawn && $0.plugin.bytes != request?.caller }
-                .compactMap { approval in
-                    try rows.plugin(approval.plugin).map { plugin in
-                        let covers =
-                            approval.status == .live
-                            && provider.missing(from: approval.scopes, for: shown).isEmpty
-                        return ConsentDocument.Other(
-                            id: plugin.id.text, name: plugin.name, kind: "plugin", ticked: covers, locked: covers)
-                    }
-                }
-            return keys + clients + plugins
-        }
     }
 }

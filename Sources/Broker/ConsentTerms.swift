@@ -6,8 +6,7 @@ struct ConsentBasis {
     let granted: ScopeSet
     /// The provider honours it, as far as is known.
     let isLive: Bool
-    /// The provider is asked whatever is granted: the person reconnects, or somebody must be given a key that this
-    /// session cannot open.
+    /// The provider is asked whatever is granted: the person reconnects.
     let mustAsk: Bool
 }
 

@@ -94,7 +94,7 @@ extension Broker {
         guard let request = consent.request, request.callerKind == .access,
             let id = ClientGrantID(bytes: request.caller)
         else { return ticked }
-        return [id] + ticked
+        return [id] + ticked.filter { $0 != id }
     }
 
     private func decline(_ consent: Consent, session: OpenSlot, at now: Instant) throws -> String {
@@ -139,13 +139,16 @@ extension Broker {
                 at: now)
         }
         try store.write { rows in
-            let key = try rows.openKey(of: connection, with: session.vault)
             guard let current = try rows.connection(connection.id), current.isSame(as: connection) else {
                 throw Refusal.changed
             }
             if connection.status == .paused, try !rows.setPaused(false, connection) { throw Refusal.changed }
-            for plugin in plugins {
-                try rows.approve(plugin, for: connection, key: key, scopes: consent.shown, at: now)
+            // Holders of the connection's vault have its key; it may be another one than this session's.
+            if !plugins.isEmpty {
+                let key = try rows.openKey(of: connection, with: session.vault)
+                for plugin in plugins {
+                    try rows.approve(plugin, for: connection, key: key, scopes: consent.shown, at: now)
+                }
             }
             for client in clients { try rows.allow(connection.id, for: client, of: session.person) }
             if let request = consent.request { _ = try rows.end(request.idHash, as: .completed) }

@@ -74,6 +74,9 @@ extension Gateway {
         return session
     }
 
+    /// Whether one of our pages asks. Browsers that do not say so are taken to come from elsewhere.
+    func isFromOurPage(_ exchange: Exchange) -> Bool { exchange.parameter("HTTP_SEC_FETCH_SITE") == "same-origin" }
+
     /// A person's decision: cookie only, from our own page.
     func person(deciding exchange: Exchange, at now: Instant) throws -> OpenSlot {
         guard exchange.parameter("HTTP_AUTHORIZATION") == nil else { throw Refusal.notPermitted(.browserOnly) }

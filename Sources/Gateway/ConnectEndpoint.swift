@@ -18,7 +18,8 @@ extension Gateway {
         let link = try ConnectLink(
             owner: query["owner"], bridge: query["bridge"], scopes: scopes, request: query["request"],
             connection: query["connection"], separate: separate != nil)
-        let (document, digest, formToken) = try broker.consentDocument(for: link, session: session, at: now)
+        let (document, digest, formToken) = try broker.consentDocument(
+            for: link, session: session, isVisit: isFromOurPage(exchange), at: now)
         let near = exchange.address
         return .done(.json { $0.consent(document, digest: digest, formToken: formToken, to: near) })
     }
@@ -123,6 +124,8 @@ extension JSONWriter {
                 $0.member("id", $1.id)
                 $0.member("name", $1.name)
                 $0.member("kind", $1.kind)
+                $0.member("addedBy", $1.addedBy)
+                $0.member("asks", $1.asks)
                 $0.member("ticked", $1.ticked)
                 $0.member("locked", $1.locked)
             }

@@ -51,6 +51,10 @@ extension Rows {
         try rows("SELECT id FROM slot WHERE client_grant = ?", [client.blob]).map { try $0.id("id") }
     }
 
+    public func holds(_ client: ClientGrantID, a vault: VaultID) throws -> Bool {
+        try row("SELECT 1 FROM slot WHERE client_grant = ? AND vault = ? LIMIT 1", [client.blob, vault.blob]) != nil
+    }
+
     /// The person's vaults in which there is something, beside this one.
     public func otherVaults(than vault: VaultID, of person: PersonID, at now: Instant) throws -> [VaultSummary] {
         try rows(

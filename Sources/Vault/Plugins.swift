@@ -85,6 +85,16 @@ extension Rows {
         try plugins("WHERE owner IS NULL OR owner = ? ORDER BY name", [person.blob])
     }
 
+    /// Those that have to do with this vault: the person's own, and who was ever let in to something in it.
+    public func plugins(of vault: VaultID, person: PersonID) throws -> [Plugin] {
+        try plugins(
+            """
+            WHERE owner = ?1 OR (owner IS NULL AND id IN (
+                SELECT a.plugin FROM approval a JOIN connection c ON c.id = a.connection WHERE c.vault = ?2))
+            ORDER BY name
+            """, [person.blob, vault.blob])
+    }
+
     public func allPlugins() throws -> [Plugin] { try plugins("ORDER BY name", []) }
 
     private func plugins(_ condition: String, _ arguments: StatementArguments) throws -> [Plugin] {

@@ -278,14 +278,17 @@ extension Rows {
         _ = try changed("DELETE FROM slot WHERE vault = ? AND kind = ?", [vault.blob, kind.rawValue])
     }
 
-    public func slots(of person: PersonID, kind: HolderKind, at now: Instant) throws -> [SlotSummary] {
+    /// Oldest first; nil: of whichever vault.
+    public func slots(
+        of person: PersonID, kind: HolderKind, in vault: VaultID? = nil, at now: Instant
+    ) throws -> [SlotSummary] {
         try rows(
             """
             SELECT id, kind, name, created_at_ms, last_used_at_ms FROM slot
-            WHERE person = ? AND kind = ? AND (expires_at_ms IS NULL OR expires_at_ms > ?)
-                AND (idle_limit_ms IS NULL OR last_used_at_ms + idle_limit_ms > ?)
+            WHERE person = ?1 AND kind = ?2 AND (expires_at_ms IS NULL OR expires_at_ms > ?3)
+                AND (idle_limit_ms IS NULL OR last_used_at_ms + idle_limit_ms > ?3) AND (?4 IS NULL OR vault = ?4)
             ORDER BY created_at_ms, id
-            """, [person.blob, kind.rawValue, now.milliseconds, now.milliseconds]
+            """, [person.blob, kind.rawValue, now.milliseconds, vault?.blob]
         ).map {
             SlotSummary(
                 id: try $0.id("id"), kind: kind, name: $0.text("name"), createdAt: $0.instant("created_at_ms"),

@@ -1,5 +1,8 @@
 """A no is remembered for a day, for what was refused and for who asked; and taken back by the person alone."""
 
+import json
+import re
+
 import pytest
 
 from harness.answers import assert_problem
@@ -141,3 +144,53 @@ def test_what_the_catalogue_calls_optional_can_be_left_out_of_any_request(fresh)
     approve(person, need, "repo")
     assert declined(plugin.vend("corp", ["repo", "read"], user=person)) == ["read"]
     assert plugin.token("corp", ["repo"], user=person)["scopes"] == ["repo"]
+
+
+# Who comes by themselves
+
+def decline(person, plugin, *scopes) -> None:
+    person.decide(plugin.link("github", list(scopes), user=person)["authorizationUrl"], "decline")
+
+
+@pytest.mark.parametrize("headers", [
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, {"Sec-Fetch-Site": None}],
+    ids=["a link", "a neighbour", "an image", "not said"])
+def test_a_no_is_not_taken_back_by_what_another_page_makes_the_browser_fetch(person, plugin, rows, headers):
+    decline(person, plugin, "gist")
+    with rows.unchanged("decline", "request", "connection"):
+        reply = person.http.get(f"{person.instance.origin}/api/connect?bridge=github&scope=gist", headers=headers, timeout=30)
+    assert reply.status_code == 200, reply.text
+    assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+
+
+def test_who_opens_the_page_by_themselves_takes_back_a_no_to_what_it_shows_and_no_other(person, plugin, double):
+    for scope in ("gist", "notifications"):
+        decline(person, plugin, scope)
+    person.decide(plugin.link("slack", ["chat:write"], user=person)["authorizationUrl"], "decline")
+    assert person.asked(GITHUB | {"scope": "gist"}).status_code == 200
+    assert plugin.link("github", ["gist"], user=person)["missingScopes"] == ["gist"]
+    assert declined(plugin.vend("github", ["notifications"], user=person)) == ["notifications"]
+    assert declined(plugin.vend("slack", ["chat:write"], user=person)) == ["chat:write"]
+
+
+# What a caller says
+
+@pytest.mark.parametrize("member, most", [("reason", 256), ("tool", 64), ("account", 256)])
+def test_what_a_caller_says_is_as_long_as_it_looks(person, plugin, member, most):
+    """Marks upon marks make one character of any length."""
+    said = lambda text: plugin.post("/api/tokens/vend", None, data=json.dumps({  # noqa: E731
+        "provider": "github", "userId": person.user_id, "scopes": ["repo"], member: text}, ensure_ascii=False).encode(),
+        headers={"Content-Type": "application/json"})
+    for text in ("a" * most, "e\u0301" * most, "\U0001F469\u200D\U0001F680"):
+        assert said(text).json()["error"] == "authorization-required", text
+    for text in ("a" * (most + 1), "a" + "\u0301" * 5000, "a" + "\u0301" * (4 * most)):
+        refused = assert_problem(said(text), 400, "invalid-request")
+        assert [error["member"] for error in refused["errors"]] == [member]
+
+
+def test_a_plugin_of_ones_own_is_named_with_the_day_it_was_added(person, plugin):
+    own = person.own_plugin()
+    for link, words in ((own.link("github", ["gist"], user=person), r"you on \d{4}-\d{2}-\d{2}"),
+                        (plugin.link("github", ["gist"], user=person), "the operator of localhost")):
+        assert re.fullmatch(words, person.asked(link["authorizationUrl"]).json()["requester"]["addedBy"])

@@ -1,7 +1,10 @@
 """One person, two browsers that know nothing of each other: each has a vault of its own, and where a credential goes."""
 
+import re
+
 import pytest
 
+from harness.oauth import Client
 from harness.people import Person, Plugin
 
 GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
@@ -120,3 +123,77 @@ def test_another_person_sees_and_reaches_neither_vault(person, elsewhere, other)
     assert other.connections() == [] and other.get("/api/vault").json()["others"] == []
     for connection in person.connections():
         assert other.delete(f"/api/connections/{connection['id']}").status_code == 404
+
+
+# Approving in the other browser what needs no provider
+
+def test_of_two_requests_of_a_key_the_smaller_is_approved_in_the_other_browser_once_the_larger_is_there(person, elsewhere, double):
+    key = person.api_key()
+    small, big = key.link("github", ["gist"]), key.link("github", ["gist", "repo"])
+    person.connect(big["authorizationUrl"])
+    shown = elsewhere.asked(small["authorizationUrl"]).json()
+    assert not shown["needsProvider"] and shown["account"] is None, "what it is called is not to be read here"
+    approved = elsewhere.decide(small["authorizationUrl"])
+    assert approved.status_code == 200 and approved.json()["location"].startswith("/done#"), approved.text
+    assert key.get(f"/api/requests/{small['requestId']}").json()["status"] == "completed"
+    assert key.token("github", ["gist"]) and double.count("github", "exchange") == 1
+
+
+def test_what_is_paused_is_resumed_from_the_other_browser_by_approving(person, elsewhere, double):
+    key = person.api_key()
+    person.connect(key.link("github", ["repo"])["authorizationUrl"])
+    connection = person.connections()[0]
+    assert person.call("PATCH", f"/api/connections/{connection['id']}", {"paused": True}).status_code == 204
+    need = key.link("github", ["repo"])
+    assert elsewhere.asked(need["authorizationUrl"]).json()["resumes"]
+    assert elsewhere.decide(need["authorizationUrl"]).status_code == 200
+    assert key.token("github", ["repo"])["connection"]["id"] == connection["id"]
+    assert person.connections()[0]["status"] == "active" and double.count("github", "exchange") == 1
+
+
+def others(browser: Person, link) -> dict:
+    return {other["id"]: other for other in browser.asked(link).json()["others"]}
+
+
+def test_the_page_names_who_can_use_it_from_the_vault_that_it_goes_to(person, elsewhere, instance):
+    here, there = person.api_key("Key here"), elsewhere.api_key("Key there")
+    agents = [Client(instance).log_in(browser).name for browser in (person, elsewhere)]
+    for browser, key, agent in ((person, here, agents[0]), (elsewhere, there, agents[1])):
+        shown = others(browser, GITHUB)
+        assert {other["name"] for other in shown.values()} == {key_name(key, here), agent}
+        assert [(o["ticked"], o["locked"]) for o in shown.values()] == [(True, True), (False, False)]
+    # A key's request goes to the key's vault, whichever browser shows it.
+    need = here.link("github", ["repo"])["authorizationUrl"]
+    for browser in (person, elsewhere):
+        shown = others(browser, need)
+        assert {other["name"] for other in shown.values()} == {"Key here", agents[0]}
+        assert shown[here.id]["asks"] and shown[here.id]["ticked"] and shown[here.id]["locked"]
+
+
+def key_name(key, here) -> str:
+    return "Key here" if key is here else "Key there"
+
+
+def test_a_plugin_is_offered_only_where_it_could_be_given_the_key(person, elsewhere, instance, double):
+    own, met, unmet = person.own_plugin(), Plugin(instance), Plugin(instance)
+    person.connect(met.link("slack", ["chat:write"], user=person)["authorizationUrl"])
+    shown = others(person, GITHUB)
+    assert set(shown) == {own.id, met.id} and unmet.id not in shown
+    assert not any(other["ticked"] or other["locked"] or other["asks"] for other in shown.values())
+    assert shown[met.id]["addedBy"] == "the operator of localhost"
+    assert re.fullmatch(r"you on \d{4}-\d{2}-\d{2}", shown[own.id]["addedBy"])
+    need = unmet.link("github", ["repo"], user=person)["authorizationUrl"]
+    assert person.asked(need).json()["others"][0] | {"id": unmet.id, "asks": True, "ticked": True, "locked": True} == others(person, need)[unmet.id]
+    # Ticked, it has it; muted or held to another provider, it is not offered.
+    person.connect(need, also_for=[own.id])
+    assert own.token("github", ["repo"], user=person) and unmet.token("github", ["repo"], user=person)
+    assert others(person, GITHUB)[own.id]["locked"]
+    person.call("PATCH", f"/api/plugins/{own.id}", {"muted": True})
+    person.call("PATCH", f"/api/plugins/{met.id}", {"limits": {"providers": ["slack"]}})
+    assert set(others(person, GITHUB)) == {unmet.id}
+    # In the other browser there is nothing to give: it shows who has it.
+    key = person.api_key()
+    shown = others(elsewhere, key.link("github", ["gist"])["authorizationUrl"])
+    assert set(shown) == {key.id}, "the larger token is not approved for it"
+    elsewhere_need = key.link("slack", ["chat:write", "channels:read"])["authorizationUrl"]
+    assert met.id in others(person, elsewhere_need) and met.id not in others(elsewhere, elsewhere_need)

@@ -86,7 +86,7 @@ function draw(asked) {
         matchCode: clean(asked.matchCode, 8), askedAt: asked.askedAt, address: clean(asked.address, 60),
         ownAddress: asked.ownAddress, foreignAddress: !asked.ownAddress,
         new: fresh.length, newTitle: granted.length ? "New, not allowed so far" : requester ? "What it asks for" : "What you would allow",
-        granted: granted.length && !limited, also: asked.alsoIncludes.length && !limited, others: asked.others.length, open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
+        granted: granted.length && !limited, also: asked.alsoIncludes.length && !limited, others: asked.others.some(other => !other.asks), open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
         needsProvider: asked.needsProvider && !asked.keyForm, stays: !asked.needsProvider && !limited,
         key: asked.keyForm, keyName: clean(asked.keyForm?.name, 64), keyPage: asked.keyForm?.page,
         beyond: limited, separately: asked.separable,
@@ -113,8 +113,8 @@ function changed(members) {
 }
 
 /** Who can use it anyway has a box that cannot be unticked here: that is taken back in the vault. */
-function otherRow({ id, name, kind, ticked, locked }) {
-    const row = stamp("other", { name: clean(name) || "(no name)", kind: kindWord(kind), locked });
+function otherRow({ id, name, kind, addedBy, asks, ticked, locked }) {
+    const row = stamp("other", { name: clean(name) || "(no name)", kind: kindWord(kind), addedBy: clean(addedBy), asks, isIn: locked && !asks });
     const box = row.querySelector("input");
     box.value = id;
     box.checked = ticked === true;
