@@ -131,16 +131,16 @@ public struct VendRequest: Sendable {
                 case .account:
                     account = try value.string()
                     // No name of ours has a control character.
-                    fits = (1...256).contains(account?.count ?? 0) && account == account?.withoutControls
+                    fits = account.map { !$0.isEmpty && $0.isWithin(256) && $0 == $0.withoutControls } ?? false
                 case .minTTL:
                     minTTL = (try? value.integer()) ?? -1
                     fits = (0...3600).contains(minTTL)
                 case .reason:
                     reason = try value.string()
-                    fits = reason.utf8.count <= 256 || reason.count <= 256
+                    fits = reason.isWithin(256)
                 case .tool:
                     tool = try value.string()
-                    fits = tool.utf8.count <= 64 || tool.count <= 64
+                    fits = tool.isWithin(64)
                 }
                 if !fits { wrong.append(MemberError("\(member.name)", member.expected)) }
             }
@@ -161,6 +161,11 @@ extension JSONReader {
 }
 
 extension String {
+    /// At most so many characters as a person counts them. Marks upon marks make one of any length, so bytes count too.
+    public func isWithin(_ characters: Int) -> Bool {
+        utf8.count <= characters || (utf8.count <= characters * 8 && count <= characters)
+    }
+
     /// Text of a caller that a person will read: no control characters, no direction marks and nothing invisible that
     /// could make it read differently from what it is. Joiners stay: Persian and emoji need them.
     public var withoutControls: String {

@@ -28,7 +28,8 @@ struct ArgumentReader {
             if lengths.lowerBound > 0, name == "reason" || name == "operation" { wrong(name, "a string") }
             return nil
         }
-        guard case .string(let text) = value, lengths.contains(text.count) else {
+        guard case .string(let text) = value, text.isWithin(lengths.upperBound), text.count >= lengths.lowerBound
+        else {
             wrong(name, "a string of \(lengths.lowerBound) to \(lengths.upperBound) characters")
             return nil
         }

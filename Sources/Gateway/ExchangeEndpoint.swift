@@ -80,7 +80,7 @@ extension Gateway {
             throw OAuthError(.invalidScope, "scope must be RFC 6749 scope tokens, at most 200")
         }
         let (reason, tool) = (form["reason"] ?? "", form["tool"] ?? "")
-        guard reason.count <= 256, tool.count <= 64, (form["account"] ?? "").count <= 256 else {
+        guard reason.isWithin(256), tool.isWithin(64), (form["account"] ?? "").isWithin(256) else {
             throw OAuthError(.invalidRequest, "reason may have 256 characters, tool 64, account 256")
         }
         if !isPlugin, form["userId"].map({ PersonID(parsing: $0) == nil }) ?? false {

@@ -47,6 +47,9 @@ extension Gateway {
         }
     }
 
+    /// A callback's answer where nobody could have sent the browser.
+    var misdirected: Step<Reply> { .done(.seeOther(Broker.errorPage("invalid-link"))) }
+
     func bounce(_ location: String) -> Reply {
         Reply(
             status: 200,

@@ -114,7 +114,7 @@ extension Gateway {
             guard let value = exchange.parameter(parameter), !value.isEmpty else { return nil }
             // RFC 9110 §5.5 leaves other bytes than ASCII to whoever reads: percent-encoded UTF-8 here.
             let text = Percent.decode(value)
-            guard exchange.parameterCount(parameter) == 1, let text, text.count <= limit else {
+            guard exchange.parameterCount(parameter) == 1, let text, text.isWithin(limit) else {
                 wrong.append(
                     MemberError(name, "one field of at most \(limit) characters, percent-encoded where not ASCII"))
                 return nil

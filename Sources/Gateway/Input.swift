@@ -74,7 +74,7 @@ struct Members {
     func optionalText(_ name: String, limit: Int = 256) throws -> String? {
         switch values[name] {
         case nil, .null: return nil
-        case .text(let text) where (1...limit).contains(text.count): return text
+        case .text(let text) where !text.isEmpty && text.isWithin(limit): return text
         default: throw Refusal.invalidRequest([MemberError(name, "a string of 1 to \(limit) characters")])
         }
     }
@@ -82,8 +82,7 @@ struct Members {
     /// What people will call something: visible, at most 80 characters.
     func name(_ name: String) throws -> String {
         let text = try self.text(name, limit: 80).withoutControls
-        // Marks upon marks make one character of any length.
-        guard text.utf8.count <= 640, text.contains(where: { !$0.isWhitespace && $0 != "\u{200C}" && $0 != "\u{200D}" })
+        guard text.contains(where: { !$0.isWhitespace && $0 != "\u{200C}" && $0 != "\u{200D}" })
         else {
             throw Refusal.invalidRequest([MemberError(name, "a string of 1 to 80 visible characters")])
         }

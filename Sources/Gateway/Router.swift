@@ -81,7 +81,11 @@ extension Gateway {
     private func routeWithParts(_ exchange: Exchange, _ parts: [String], _ now: Instant) throws -> Step<Reply> {
         switch (parts.count, parts.first ?? "", parts.dropFirst().first ?? "") {
         case (4, "api", "auth"):
-            guard let provider = try? ProviderID(path: parts[2]) else { throw Refusal.unknownProvider }
+            guard let provider = try? ProviderID(path: parts[2]) else {
+                guard parts[3] == "callback" else { throw Refusal.unknownProvider }
+                // A person is looking at this: no provider can be named so, and they are told as of an unknown one.
+                return try only(exchange, "GET", [.get: { _ in self.misdirected }])
+            }
             switch parts[3] {
             case "login": return try only(exchange, "GET", [.get: { try self.login($0, provider, now) }])
             case "callback": return try only(exchange, "GET", [.get: { try self.callback($0, provider, now) }])

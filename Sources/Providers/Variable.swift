@@ -124,25 +124,32 @@ public struct Variable: Hashable, Sendable {
         EndpointURL.isHostName(pattern.hasPrefix("*.") ? pattern.dropFirst(2) : pattern[...])
     }
 
-    /// Domains under which anybody can have a name: an approximation of the public suffix list by shape (`co.uk`,
-    /// `com.au`) and by the hosting domains most often met.
+    /// Somebody's own domain, or a part of it: not one under which anybody can have a name. An approximation of the
+    /// public suffix list by shape (`co.uk`, `com.au`) and by the hosting domains most often met. Nothing at or below
+    /// those counts: which of their labels is a customer's name (`*.s3.amazonaws.com`) only their hosts know.
     static func isRegistrable(_ domain: some StringProtocol) -> Bool {
         let labels = domain.lowercased().split(separator: ".")
         guard labels.count >= 2, let top = labels.last, top.utf8.allSatisfy({ $0 >= UInt8(ascii: "a") }) else {
             return false
         }
-        if labels.count == 2 {
-            if top.utf8.count == 2, labels[0].utf8.count <= 3 { return false }
-            return !sharedDomains.contains(domain.lowercased())
-        }
-        return !sharedDomains.contains(labels.suffix(labels.count).joined(separator: "."))
+        if labels.count == 2, top.utf8.count == 2, labels[0].utf8.count <= 3 { return false }
+        // blogspot.com, blogspot.co.uk and a hundred more.
+        guard !labels.contains("blogspot") else { return false }
+        return !(2...labels.count).contains { sharedDomains.contains(labels.suffix($0).joined(separator: ".")) }
     }
 
     private static let sharedDomains: Set<String> = [
-        "amazonaws.com", "appspot.com", "azurewebsites.net", "cloudfront.net", "duckdns.org", "fly.dev",
-        "firebaseapp.com", "github.io", "gitlab.io", "herokuapp.com", "netlify.app", "ngrok.app", "ngrok.io",
-        "ngrok-free.app", "onrender.com", "pages.dev", "run.app", "trycloudflare.com", "vercel.app", "web.app",
-        "workers.dev",
+        "amazonaws.com", "amazonaws.com.cn", "amplifyapp.com", "appspot.com", "awsapprunner.com", "awsapps.com",
+        "azure-api.net", "azurecontainerapps.io", "azureedge.net", "azurefd.net", "azurestaticapps.net",
+        "azurewebsites.net", "cloudapp.azure.com", "cloudapp.net", "cloudfront.net", "cloudfunctions.net",
+        "cloudwaysapps.com", "codeberg.page", "core.windows.net", "ddns.net", "deno.dev", "digitaloceanspaces.com",
+        "duckdns.org", "edgekey.net", "elasticbeanstalk.com", "firebaseapp.com", "fly.dev", "gitbook.io", "github.dev",
+        "github.io", "githubpreview.dev", "gitlab.io", "glitch.me", "hf.space", "herokuapp.com", "loca.lt", "lhr.life",
+        "localhost.run", "netlify.app", "ngrok-free.app", "ngrok-free.dev", "ngrok.app", "ngrok.dev", "ngrok.io",
+        "no-ip.org", "on.aws", "ondigitalocean.app", "onrender.com", "pages.dev", "r2.dev", "railway.app", "repl.co",
+        "replit.app", "replit.dev", "run.app", "serveo.net", "storage.googleapis.com", "surge.sh", "trafficmanager.net",
+        "translate.goog", "trycloudflare.com", "up.railway.app", "usercontent.goog", "vercel.app", "web.app",
+        "web.core.windows.net", "workers.dev",
     ]
 }
 

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from harness.answers import assert_headers, assert_problem
+from harness.people import NAVIGATION, Person
 
 ROUTES = [
     ("GET", "/api/me", 401, "invalid-token"), ("POST", "/api/me", 405, "method-not-allowed"),
@@ -118,3 +119,16 @@ def test_no_log_holds_a_secret_of_the_flow(instance, double, person, plugin):
         if file.name != "double.log":
             text = file.read_text(errors="replace")
             assert [secret[:12] for secret in secrets if secret in text] == [], file.name
+
+
+@pytest.mark.parametrize("name", ["NOPE!", "nosuch", "a~b~c", "~", "x" * 80, "owner~bridge"])
+def test_a_callback_of_a_provider_that_is_none_leads_to_a_page_too(instance, name):
+    """A person is looking at it, with a code in the address bar."""
+    person = Person(instance)
+    address = f"/api/auth/{name}/callback"
+    for query in ("?code=SECRET&state=x", "?error=access_denied&state=x", "?x=1&x=2", ""):
+        reply = person.navigate(address + query, site="cross-site")
+        assert (reply.status_code, reply.headers.get("Location"), reply.text) == (303, "/error#invalid-link", ""), query
+    # Without any cookie a known name is asked for once more; nothing of the query is in what comes after that.
+    assert instance.get(f"{address}?code=SECRET&state=x&b=1", headers=NAVIGATION).headers["Location"].startswith("/error#")
+    assert_problem(instance.request("POST", address, json={}), 405, "method-not-allowed")

@@ -222,7 +222,7 @@ ALLOWED = {
     "/api/tokens/vend": "POST", "/api/tokens/report": "POST", "/api/connect": "GET, POST", "/api/sign-in/invitation": "POST",
     "/api/sign-in/recovery": "POST", "/api/sign-in/header": "POST", "/api/sign-in/methods": "GET", "/api/sign-in/passkey": "POST",
     "/api/sign-in/passkey/options": "POST", "/api/passkeys": "GET, POST", "/api/passkeys/options": "POST",
-    f"/api/passkeys/w_{UNKNOWN}": "DELETE", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
+    f"/api/passkeys/w_{UNKNOWN}": "PATCH, DELETE", "/api/sign-out": "POST", "/api/me": "GET", "/api/providers": "GET",
     "/api/connections": "GET", CONNECTION: "PATCH, DELETE", "/api/sessions": "GET", f"/api/sessions/s_{UNKNOWN}": "DELETE",
     "/api/keys": "GET, POST", f"/api/keys/s_{UNKNOWN}": "DELETE", "/api/plugins": "GET, POST",
     PLUGIN: "PATCH, DELETE", f"{PLUGIN}/key": "POST, DELETE", f"{CONNECTION}/replace": "POST", "/api/declines": "GET, DELETE",

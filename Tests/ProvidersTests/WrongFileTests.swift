@@ -167,6 +167,30 @@ struct WrongFileTests {
             ),
             (#"{ default: a.co.uk, allow: ["*.co.uk"], set_by: connection }"#, "https://${v}/t", false),
             (#"{ default: a.com, allow: ["*.com"], set_by: connection }"#, "https://${v}/t", false),
+            (
+                #"{ default: a.b.corp.example, allow: ["*.b.corp.example"], set_by: connection }"#,
+                "https://${v}/t", true
+            ),
+            (#"{ default: a.corp.co.uk, allow: ["*.corp.co.uk"], set_by: connection }"#, "https://${v}/t", true),
+            // Below a domain where everybody can have a name each label may be a stranger's.
+            (
+                #"{ default: a.s3.amazonaws.com, allow: ["*.s3.amazonaws.com"], set_by: connection }"#,
+                "https://${v}/t", false
+            ),
+            (
+                #"{ default: a.s3.amazonaws.com, pattern: '^[a-z0-9-]+\.s3\.amazonaws\.com$', set_by: connection }"#,
+                "https://${v}/t", false
+            ),
+            (
+                #"{ default: a.us-east-1.elb.amazonaws.com, allow: ["*.us-east-1.elb.amazonaws.com"], set_by: connection }"#,
+                "https://${v}/t", false
+            ),
+            (#"{ default: a.blogspot.com, allow: ["*.blogspot.com"], set_by: connection }"#, "https://${v}/t", false),
+            (
+                #"{ default: a.blogspot.co.uk, allow: ["*.blogspot.co.uk"], set_by: connection }"#,
+                "https://${v}/t", false
+            ),
+            (#"{ default: a.b.pages.dev, allow: ["*.b.pages.dev"], set_by: connection }"#, "https://${v}/t", false),
             (#"{ default: a.github.io, allow: ["*.github.io"], set_by: connection }"#, "https://${v}/t", false),
             (
                 #"{ default: a.corp.example, allow: ["*.corp.example"], set_by: connection }"#,
