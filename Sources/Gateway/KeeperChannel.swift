@@ -14,10 +14,15 @@ import Vault
 public final class KeeperChannel: Sendable {
     public typealias Completion = @Sendable (RefreshAnswer) -> Void
 
-    private struct Pending {
+    private struct Question: Hashable {
         let connection: ConnectionID
         let generation: Int64
-        let completion: Completion
+    }
+
+    /// Asked once, however many wait for it: a socket's buffer holds a few hundred messages, and what does not fit is lost.
+    private struct Pending {
+        let question: Question
+        var waiters: [UInt64: Completion] = [:]
     }
 
     /// Closed when the last thread that sends on it is done, so that a number never means another socket meanwhile.
@@ -37,6 +42,8 @@ public final class KeeperChannel: Sendable {
         var socket: Socket?
         var lastSerial: UInt64 = 0
         var refreshes: [UInt64: Pending] = [:]
+        var asked: [Question: UInt64] = [:]
+        var waiters = 0
         var counts: [UInt64: @Sendable (Int64?) -> Void] = [:]
     }
 
@@ -72,7 +79,7 @@ public final class KeeperChannel: Sendable {
         if let old { http.after(milliseconds: 0) { [http] in Self.retire(old, http) } }
         http.watch(fd: descriptor) { [weak self] in self?.read(descriptor) }
         for (serial, pending) in waiting {
-            transmit(.refresh(pending.connection, generation: pending.generation), serial: serial)
+            ask(pending.question, serial: serial)
         }
     }
 
@@ -83,6 +90,9 @@ public final class KeeperChannel: Sendable {
     /// - Parameter isNeeded: a refresh is asked for next, so it is said again whatever was said before.
     public func hold(_ connection: ConnectionID, _ generation: Int64, _ key: ConnectionKey, isNeeded: Bool = false) {
         guard warmSeconds > 0 || isNeeded else { return }
+        // Who asked first gave it the key.
+        let question = Question(connection: connection, generation: generation)
+        if isNeeded, state.withLock({ $0.asked[question] }) != nil { return }
         let now = Self.uptime()
         let isNew = part(of: connection).connections.withLock { held in
             if !isNeeded, let known = held[connection], known.generation == generation, known.until > now {
@@ -102,20 +112,24 @@ public final class KeeperChannel: Sendable {
         _ connection: ConnectionID, _ generation: Int64, deadlineMilliseconds: Int = 8_000,
         completion: @escaping Completion
     ) {
-        let serial = state.withLock { state -> UInt64? in
-            guard state.refreshes.count < Self.mostPending else { return nil }
+        let question = Question(connection: connection, generation: generation)
+        let place = state.withLock { state -> (serial: UInt64, waiter: UInt64, isFirst: Bool)? in
+            guard state.waiters < Self.mostPending else { return nil }
+            state.waiters += 1
             state.lastSerial += 1
-            state.refreshes[state.lastSerial] = Pending(
-                connection: connection, generation: generation, completion: completion)
-            return state.lastSerial
+            let waiter = state.lastSerial
+            let serial = state.asked[question] ?? waiter
+            state.asked[question] = serial
+            state.refreshes[serial, default: Pending(question: question)].waiters[waiter] = completion
+            return (serial, waiter, serial == waiter)
         }
-        guard let serial else {
+        guard let place else {
             http.after(milliseconds: 0) { completion(.unavailable) }
             return
         }
         // Not sent means that the keeper is being replaced: asked again when its successor is there.
-        transmit(.refresh(connection, generation: generation), serial: serial)
-        http.after(milliseconds: deadlineMilliseconds) { [weak self] in self?.end(serial, .unavailable) }
+        if place.isFirst { ask(question, serial: place.serial) }
+        http.after(milliseconds: deadlineMilliseconds) { [weak self] in self?.giveUp(place.waiter, of: place.serial) }
     }
 
     /// The keys of these connections are dropped at once.
@@ -145,6 +159,10 @@ public final class KeeperChannel: Sendable {
     }
 
     // MARK: The socket
+
+    private func ask(_ question: Question, serial: UInt64) {
+        transmit(.refresh(question.connection, generation: question.generation), serial: serial)
+    }
 
     private func transmit(_ request: KeeperRequest, serial: UInt64) {
         guard let socket = state.withLock({ $0.socket }) else { return }
@@ -185,7 +203,7 @@ public final class KeeperChannel: Sendable {
         case .refresh(let answer): end(serial, answer)
         case .noKey:
             // Dropped since: said again with the next vend.
-            if let id = state.withLock({ $0.refreshes[serial]?.connection }) {
+            if let id = state.withLock({ $0.refreshes[serial]?.question.connection }) {
                 part(of: id).connections.withLock { $0[id] = nil }
             }
             end(serial, .unavailable)
@@ -193,7 +211,29 @@ public final class KeeperChannel: Sendable {
     }
 
     private func end(_ serial: UInt64, _ answer: RefreshAnswer) {
-        state.withLock { $0.refreshes.removeValue(forKey: serial) }?.completion(answer)
+        let ended = state.withLock { state -> Pending? in
+            guard let pending = state.refreshes.removeValue(forKey: serial) else { return nil }
+            state.asked[pending.question] = nil
+            state.waiters -= pending.waiters.count
+            return pending
+        }
+        for completion in (ended?.waiters ?? [:]).values { completion(answer) }
+    }
+
+    /// Its time is over. Whoever came later goes on waiting, for an answer that is asked for again: this one may be lost.
+    private func giveUp(_ waiter: UInt64, of serial: UInt64) {
+        let (completion, question) = state.withLock { state -> (Completion?, Question?) in
+            guard let completion = state.refreshes[serial]?.waiters.removeValue(forKey: waiter),
+                let pending = state.refreshes[serial]
+            else { return (nil, nil) }
+            state.waiters -= 1
+            guard pending.waiters.isEmpty else { return (completion, pending.question) }
+            state.refreshes[serial] = nil
+            state.asked[pending.question] = nil
+            return (completion, nil)
+        }
+        completion?(.unavailable)
+        if let question { ask(question, serial: serial) }
     }
 
     /// The keeper is gone; a successor's descriptor comes from the supervisor.

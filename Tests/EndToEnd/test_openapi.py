@@ -51,6 +51,8 @@ def routes() -> dict[str, set[str]]:
                 name = below.group(1)
                 path = f"/api/{name}/{{{'provider' if name in ('auth', 'sign-in') else 'id'}}}/{part}"
             found[path] = set(methods.split(", "))
+    # The callback of what can be no provider's name, which answers as that of an unknown one.
+    assert found.pop("/api/auth/{id}") == {"GET"}
     return found
 
 

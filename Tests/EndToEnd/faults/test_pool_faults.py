@@ -174,11 +174,17 @@ def test_what_does_not_fit_into_the_queue_is_told_at_once(fresh, company):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def state(thread: Path) -> str:
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_with_all_workers_killed_the_queue_waits_for_their_successors(daemon):
     """F11."""
     before = daemon.workers()
     for pid in before:
         os.kill(pid, signal.SIGSTOP)
+    # Each thread stops when it gets to it; until then one may still take a connection up.
+    pool.until(lambda: all(state(thread) == "T" for pid in before for thread in Path(f"/proc/{pid}/task").iterdir()), "all to stop")
     waiting = [daemon.connect() for _ in range(100)]
     for connection in waiting:
         connection.socket.sendall(pool.request("/healthz", False))

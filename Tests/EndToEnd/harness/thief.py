@@ -33,7 +33,7 @@ OPEN_COLUMNS = {
     "plugin_standing.plugin", "plugin_standing.person", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
     "vault.merged_into", "slot.vault", "slot.made_for", "slot.vault_tag", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
     "connection.person", "connection.account_tag", "connection.superseded_by",
-    "link.id", "link.person", "link.from_vault", "link.from_slot", "link.to_vault", "link.to_slot", "link.code_tag", "approval.id", "approval.connection", "approval.plugin",
+    "loss.person", "loss.holder", "link.id", "link.person", "link.from_vault", "link.from_slot", "link.to_vault", "link.to_slot", "link.code_tag", "approval.id", "approval.connection", "approval.plugin",
     "approval.person", "request.id_hash", "request.nonce", "request.caller", "request.person", "request.vault",
     "request.need_hash", "request_link.request", "request_link.vault", "decline.caller", "decline.person", "once.hash", "once.slot", "once.bound",
     "authorization.state_hash", "authorization.cookie_hash", "authorization.slot", "authorization.person",
