@@ -28,11 +28,9 @@ extension Gateway {
             ("toolshed_worker_requests_set_aside", status.setAside),
             ("toolshed_worker_memory_bytes", Wear.heldBytes()),
         ]
-        var wal = stat()
-        let walBytes = stat(settings.databasePath + "-wal", &wal) == 0 ? Int(wal.st_size) : 0
         // Of the box, whoever answers.
         let shared = [
-            ("toolshed_wal_bytes", walBytes),
+            ("toolshed_wal_bytes", Int(Store.walBytes(path: settings.databasePath))),
             ("toolshed_wal_alarm_bytes", Int(settings.process.walAlarmMegabytes) << 20),
         ]
         return .done(

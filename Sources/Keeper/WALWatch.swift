@@ -1,4 +1,4 @@
-import Glibc
+import Vault
 
 /// Says when the WAL stays long: somebody reads for longer than any request of ours, or the disk does not keep up. Nothing
 /// is wrong with what is stored, so the service stays ready; but every read gets slower, and the disk fuller.
@@ -7,7 +7,7 @@ struct WALWatch {
     static let patience: Int64 = 30_000
     static let repeatEvery: Int64 = 600_000
 
-    private let path: String
+    private let database: String
     private let limit: Int64
     private let say: @Sendable (String) -> Void
     private var longSince: Int64?
@@ -15,13 +15,13 @@ struct WALWatch {
 
     /// - Parameter limit: bytes; 0: nothing is ever said.
     init(database: String, limit: Int64, say: @escaping @Sendable (String) -> Void) {
-        (path, self.limit, self.say) = (database + "-wal", limit, say)
+        (self.database, self.limit, self.say) = (database, limit, say)
     }
 
     /// - Parameter uptime: milliseconds.
     mutating func look(at uptime: Int64) {
         guard limit > 0 else { return }
-        let size = Self.size(of: path)
+        let size = Store.walBytes(path: database)
         guard size > limit else {
             if saidAt != nil { say("the WAL is short again: \(size >> 10) KiB") }
             (longSince, saidAt) = (nil, nil)
@@ -34,10 +34,5 @@ struct WALWatch {
         say(
             "the WAL has been longer than \(limit >> 20) MB for \((uptime - since) / 1000) s: \(size >> 20) MB;"
                 + " some process may be reading since then, or the disk is too slow")
-    }
-
-    static func size(of path: String) -> Int64 {
-        var status = stat()
-        return stat(path, &status) == 0 ? Int64(status.st_size) : 0
     }
 }

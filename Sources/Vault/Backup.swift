@@ -24,6 +24,12 @@ extension Store {
         }
     }
 
+    /// Of the log beside a database; 0 where there is none.
+    public static func walBytes(path: String) -> Int64 {
+        var status = stat()
+        return stat(path + "-wal", &status) == 0 ? Int64(status.st_size) : 0
+    }
+
     static func withReader(_ path: String, _ body: (Database) throws -> Void) throws(VaultError) {
         let queue = try open(path, readonly: true)
         do {
@@ -54,7 +60,7 @@ public struct StoreSummary: Sendable {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
         bytes = Int64(status.st_size)
-        walBytes = stat(path + "-wal", &status) == 0 ? Int64(status.st_size) : 0
+        walBytes = Store.walBytes(path: path)
         var schema = 0
         var counts: [String: Int] = [:]
         var byStatus: [String: Int] = [:]

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Encoding
 import Foundation
-import Secrets
 import Settings
 import Vault
 
@@ -21,10 +20,8 @@ struct BackupCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        hardenProcess()
-        try SecureHeap.start(bytes: 256 * 1024)
         umask(0o077)
-        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let settings = try Administration.settings()
         let target = CopiedState(folder: folder)
         guard !target.exists else { throw CopyRefusal("\(folder) is there already; nothing was written.") }
         guard FileManager.default.fileExists(atPath: settings.databasePath) else {
@@ -32,7 +29,7 @@ struct BackupCommand: ParsableCommand {
         }
         let unfinished = CopiedState(folder: folder + ".partial")
         guard mkdir(unfinished.folder, 0o700) == 0 else {
-            throw CopyRefusal("\(unfinished.folder) cannot be made (\(String(cString: strerror(errno)))).")
+            throw CopyRefusal("\(unfinished.folder) cannot be made", errno)
         }
         do {
             // The record of what happened comes second: what it has more than the database is taken in at the start.
@@ -40,7 +37,7 @@ struct BackupCommand: ParsableCommand {
             try unfinished.takeAudit(from: settings.auditFolder)
             try unfinished.sync()
             guard rename(unfinished.folder, target.folder) == 0 else {
-                throw CopyRefusal("\(folder) cannot be made (\(String(cString: strerror(errno)))).")
+                throw CopyRefusal("\(folder) cannot be made", errno)
             }
         } catch {
             try? FileManager.default.removeItem(atPath: unfinished.folder)
@@ -48,12 +45,10 @@ struct BackupCommand: ParsableCommand {
         }
         let bytes = try target.bytes()
         show(json: json, "\(folder): \(bytes) bytes, read through and found whole") {
-            $0.beginObject()
-            $0.key("folder")
-            $0.string(folder)
-            $0.key("bytes")
-            $0.integer(bytes)
-            $0.endObject()
+            $0.object {
+                $0.member("folder", folder)
+                $0.member("bytes", bytes)
+            }
         }
     }
 }
@@ -62,6 +57,8 @@ struct CopyRefusal: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
+
+    init(_ what: String, _ code: Int32) { self.init("\(what) (\(String(cString: strerror(code)))).") }
 }
 
 /// A folder with what the state directory holds: a backup, or one in the making.
@@ -80,14 +77,15 @@ struct CopiedState {
     /// Everything on the disk, files before the folders that name them.
     func sync() throws {
         let names = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
-        for path in names.map({ "\(folder)/\($0)" }).reversed() + [folder] {
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw CopyRefusal("\(path) cannot be read again.") }
-            defer { close(descriptor) }
-            guard fsync(descriptor) == 0 else {
-                throw CopyRefusal("\(path) cannot be written (\(String(cString: strerror(errno)))).")
-            }
-        }
+        for path in names.map({ "\(folder)/\($0)" }).reversed() + [folder] { try Self.sync(path) }
+    }
+
+    /// One file, or the names in one folder.
+    static func sync(_ path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw CopyRefusal("\(path) cannot be read again.") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw CopyRefusal("\(path) cannot be written", errno) }
     }
 
     func bytes() throws -> Int64 {

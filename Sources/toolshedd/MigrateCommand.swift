@@ -1,9 +1,6 @@
 import ArgumentParser
 import Encoding
-import Envelope
 import Foundation
-import Keeper
-import Secrets
 import Settings
 import Vault
 
@@ -19,22 +16,14 @@ struct MigrateCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        hardenProcess()
-        try SecureHeap.start(bytes: 1 << 20)
         umask(0o077)
-        let environment = ProcessInfo.processInfo.environment
-        let settings = try Settings.load(environment: environment)
-        let keys = StoreKeys(try Settings.encryptionKeys(environment: environment).workerKeys())
+        let (settings, keys) = try Administration.settingsAndKeys()
         guard let before = try StoreSummary(path: settings.databasePath) else {
             throw CopyRefusal("There is no database at \(settings.databasePath); the first start makes it.")
         }
         if before.schema.found < before.schema.known {
-            let lock: KeeperLock
-            do {
-                lock = try KeeperLock(path: settings.databasePath + ".keeper", patienceMilliseconds: 0)
-            } catch .another {
-                throw CopyRefusal("The service is running on the older schema; stop it first. Nothing was changed.")
-            }
+            let lock = try Administration.lock(
+                settings, orSay: "The service is running on the older schema; stop it first. Nothing was changed.")
             try Store.prepare(path: settings.databasePath, keys: keys)
             _ = consume lock
         }
@@ -43,12 +32,10 @@ struct MigrateCommand: ParsableCommand {
             ? "schema \(before.schema.known), nothing to do"
             : "schema \(before.schema.found) is \(before.schema.known) now"
         show(json: json, plain) {
-            $0.beginObject()
-            $0.key("from")
-            $0.integer(Int64(before.schema.found))
-            $0.key("to")
-            $0.integer(Int64(before.schema.known))
-            $0.endObject()
+            $0.object {
+                $0.member("from", Int64(before.schema.found))
+                $0.member("to", Int64(before.schema.known))
+            }
         }
     }
 }

@@ -54,9 +54,7 @@ struct NginxCommand: ParsableCommand {
     }
 
     func run() throws {
-        hardenProcess()
-        try SecureHeap.start(bytes: 256 * 1024)
-        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let settings = try Administration.settings()
         let system = (try? String(contentsOfFile: "/etc/resolv.conf", encoding: .utf8)) ?? ""
         let resolvers =
             resolver.isEmpty ? nameServers(of: system) : resolver.flatMap { nameServers(of: "nameserver \($0)") }

@@ -23,9 +23,7 @@ struct ProvidersCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        hardenProcess()
-        try SecureHeap.start(bytes: 256 * 1024)
-        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let settings = try Administration.settings()
         let shown = try chosen(from: settings.catalogue)
         show(json: json, Self.table(shown, settings).joined(separator: "\n")) { writer in
             writer.object { $0.array("providers", shown) { Self.write($1, settings, to: &$0) } }

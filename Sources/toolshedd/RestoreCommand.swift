@@ -1,9 +1,6 @@
 import ArgumentParser
 import Encoding
-import Envelope
 import Foundation
-import Keeper
-import Secrets
 import Settings
 import Vault
 
@@ -26,18 +23,15 @@ struct RestoreCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        hardenProcess()
-        try SecureHeap.start(bytes: 1 << 20)
         umask(0o077)
-        let environment = ProcessInfo.processInfo.environment
-        let settings = try Settings.load(environment: environment)
-        let keys = StoreKeys(try Settings.encryptionKeys(environment: environment).workerKeys())
+        let (settings, keys) = try Administration.settingsAndKeys()
         let files = FileManager.default
         let source = CopiedState(folder: folder)
         guard files.fileExists(atPath: source.database) else {
             throw CopyRefusal("\(source.database) is not there; nothing was changed.")
         }
-        let lock = try Self.lock(settings)
+        let lock = try Administration.lock(
+            settings, orSay: "The service is running; nothing was changed. Stop it: systemctl stop toolshedd.socket")
         let isThere = files.fileExists(atPath: settings.databasePath)
         guard replace || !isThere else {
             throw CopyRefusal(
@@ -68,20 +62,13 @@ struct RestoreCommand: ParsableCommand {
             try files.moveItem(atPath: staged.audit, toPath: settings.auditFolder)
         }
         guard rename(staged.database, settings.databasePath) == 0 else {
-            throw CopyRefusal("\(settings.databasePath) cannot be written (\(String(cString: strerror(errno)))).")
+            throw CopyRefusal("\(settings.databasePath) cannot be written", errno)
         }
         try files.removeItem(atPath: staged.folder)
-        try CopiedState(folder: settings.stateDirectory).sync()
+        // What is in the files was on the disk before; only their names are new here.
+        try CopiedState.sync(settings.stateDirectory)
         _ = consume lock
         report(settings, kept: kept)
-    }
-
-    private static func lock(_ settings: Settings) throws -> KeeperLock {
-        do {
-            return try KeeperLock(path: settings.databasePath + ".keeper", patienceMilliseconds: 0)
-        } catch .another {
-            throw CopyRefusal("The service is running; nothing was changed. Stop it: systemctl stop toolshedd.socket")
-        }
     }
 
     /// What is there now, under a name of its own. The database stays in place until the new one takes it.
@@ -104,14 +91,10 @@ struct RestoreCommand: ParsableCommand {
         var plain = "\(settings.databasePath) is that of \(folder) now; start the service."
         if let kept { plain += " What was there is in \(kept)." }
         show(json: json, plain) {
-            $0.beginObject()
-            $0.key("database")
-            $0.string(settings.databasePath)
-            if let kept {
-                $0.key("kept")
-                $0.string(kept)
+            $0.object {
+                $0.member("database", settings.databasePath)
+                if let kept { $0.member("kept", kept) }
             }
-            $0.endObject()
         }
     }
 }

@@ -2,7 +2,6 @@ import ArgumentParser
 import Encoding
 import Foundation
 import Keeper
-import Secrets
 import Settings
 import Vault
 
@@ -15,9 +14,7 @@ struct StatusCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        hardenProcess()
-        try SecureHeap.start(bytes: 256 * 1024)
-        let settings = try Settings.load(environment: ProcessInfo.processInfo.environment)
+        let settings = try Administration.settings()
         let isRunning = Self.isRunning(settings)
         let summary = try StoreSummary(path: settings.databasePath)
         show(json: json, Self.lines(settings, isRunning, summary)) {

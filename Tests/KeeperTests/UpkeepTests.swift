@@ -90,7 +90,7 @@ struct UpkeepTests {
                     _ = try $0.addSlot(.session, name: "a session", to: shelf.vault, lifetime: .session, at: start)
                 }
             }
-            #expect(WALWatch.size(of: path + "-wal") > 64 << 10)
+            #expect(Store.walBytes(path: path) > 64 << 10)
             for _ in 0..<5 {
                 _ = try checkpointer.truncate(at: start)
                 watch.look(at: uptime)
