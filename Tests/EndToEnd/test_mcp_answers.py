@@ -7,19 +7,9 @@ import urllib.parse
 import pytest
 
 from harness.upstream import reply as answer
-from test_mcp import Agent, Place
+from test_mcp import Agent, place  # noqa: F401  the fixture
 
 JSON, TEXT, HTML = "application/json", "text/plain", "text/html"
-
-
-@pytest.fixture(scope="module")
-def place():
-    made = Place()
-    try:
-        yield made
-    finally:
-        made.upstream.close()
-        made.instance.end()
 
 
 @pytest.fixture(scope="module")
