@@ -60,6 +60,19 @@ public enum KeeperProtocol {
     /// The longest datagram to a worker.
     public static let maximumAnswer = 34
 
+    /// A socket holds a few hundred datagrams. One that is full for a moment is tried again, for as long as anybody waits.
+    public static let tryAgainAfter = 20
+    public static let mostTries = 400
+
+    public enum Delivery { case sent, full, gone }
+
+    /// Never waits.
+    public static func send(_ datagram: UnsafeRawBufferPointer, to descriptor: Int32) -> Delivery {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        guard Glibc.send(descriptor, datagram.baseAddress, datagram.count, flags) < 0 else { return .sent }
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? .full : .gone
+    }
+
     /// What the keeper says when a worker is attached; nil: it has no key.
     public static func withMinute<R>(_ key: MinuteKey, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R? {
         try key.withUnsafeBytes { bytes in

@@ -164,11 +164,16 @@ public final class KeeperChannel: Sendable {
         transmit(.refresh(question.connection, generation: question.generation), serial: serial)
     }
 
-    private func transmit(_ request: KeeperRequest, serial: UInt64) {
+    private func transmit(_ request: KeeperRequest, serial: UInt64, tries: Int = 0) {
         guard let socket = state.withLock({ $0.socket }) else { return }
-        request.withEncoded(serial: serial) { datagram in
-            _ = send(
-                socket.descriptor, datagram.baseAddress, datagram.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        let isFull = request.withEncoded(serial: serial) { datagram in
+            KeeperProtocol.send(datagram, to: socket.descriptor) == .full
+        }
+        guard isFull, tries < KeeperProtocol.mostTries else { return }
+        // A key that came after "lock now" would be kept; the next vend gives it again.
+        if case .hold = request { return }
+        http.after(milliseconds: KeeperProtocol.tryAgainAfter) { [weak self] in
+            self?.transmit(request, serial: serial, tries: tries + 1)
         }
     }
 

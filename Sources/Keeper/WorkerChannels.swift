@@ -34,12 +34,16 @@ final class WorkerChannels: Sendable {
     }
 
     /// A worker that is gone, or does not read, misses its answer: it has a deadline of its own.
-    func answer(_ waiter: RefreshEngine.Waiter, _ answer: KeeperAnswer) {
+    func answer(_ waiter: RefreshEngine.Waiter, _ answer: KeeperAnswer, tries: Int = 0) {
         let bytes = answer.encode(serial: waiter.serial)
         // Under the lock, or the number could stand for another descriptor by now.
-        state.withLock { state in
-            guard let descriptor = state.descriptors[waiter.channel] else { return }
-            _ = send(descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        let isFull = state.withLock { state in
+            guard let descriptor = state.descriptors[waiter.channel] else { return false }
+            return bytes.withUnsafeBytes { KeeperProtocol.send($0, to: descriptor) } == .full
+        }
+        guard isFull, tries < KeeperProtocol.mostTries else { return }
+        http.after(milliseconds: KeeperProtocol.tryAgainAfter) { [weak self] in
+            self?.answer(waiter, answer, tries: tries + 1)
         }
     }
 

@@ -85,6 +85,51 @@ struct ChannelTests {
         #expect(seen == Set((Int64(2)...101).map { RefreshAnswer.refreshed(generation: $0) }))
     }
 
+    @Test("Of more answers than a socket holds none is lost while the worker is busy with something else")
+    func overflow() throws {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &ends) == 0 else { throw Inbox<Int>.Missing() }
+        let channels = WorkerChannels(http: keeper.http) { _, _ in }
+        channels.attach(ends[0])
+        let serials = UInt64(1)...600
+        for serial in serials {
+            channels.answer(RefreshEngine.Waiter(channel: 1, serial: serial), .refresh(.refreshed(generation: 2)))
+        }
+        var patience = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        var seen: Set<UInt64> = []
+        var bytes = [UInt8](repeating: 0, count: KeeperProtocol.maximumAnswer)
+        while seen.count < serials.count {
+            let count = recv(ends[1], &bytes, bytes.count, 0)
+            guard count > 0 else { break }
+            seen.insert(try bytes[..<count].withUnsafeBytes { try KeeperAnswer.decode($0).serial })
+        }
+        #expect(seen.count == serials.count)
+        close(ends[1])
+    }
+
+    @Test("More is asked than a socket holds, while the keeper is busy with something else, and nothing is lost")
+    func manyQuestions() throws {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &ends) == 0 else { throw Inbox<Int>.Missing() }
+        channel.attach(ends[1])
+        for generation in Int64(1)...600 { channel.refresh(id, generation) { _ in } }
+        channel.forget(.all)
+        let asked = Inbox<Asked>()
+        let channels = WorkerChannels(http: keeper.http) { asked.put(($0, $1)) }
+        channels.attach(ends[0])
+        var generations: Set<Int64> = []
+        var forgotten = 0
+        for _ in 1...601 {
+            switch try asked.next().request {
+            case .refresh(_, let generation): generations.insert(generation)
+            case .forget: forgotten += 1
+            case .hold, .count: throw Inbox<Int>.Missing()
+            }
+        }
+        #expect(generations == Set(1...600) && forgotten == 1)
+    }
+
     @Test("What an ended keeper was asked is asked of its successor")
     func replacement() throws {
         let first = try attach()
