@@ -179,7 +179,7 @@ extension Broker {
     /// Whether the caller is one of ours at all, for answers that would otherwise teach a stranger the form.
     public func isKnown(_ token: borrowing Token, at now: Instant) throws -> Bool {
         try store.read { rows in
-            token.kind == .plugin || token.kind == .pluginPerson
+            token.kind.isOfPlugin
                 ? try rows.openPlugin(token, at: now) != nil : try rows.openSlot(token, at: now) != nil
         }
     }

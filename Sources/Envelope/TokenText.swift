@@ -18,6 +18,14 @@ public enum TokenKind: String, CaseIterable, Sendable {
     case passkey = "tsw_"
 
     public var prefix: String { rawValue }
+
+    /// A plugin's general key, or its key for one person.
+    public var isOfPlugin: Bool {
+        switch self {
+        case .plugin, .pluginPerson: true
+        default: false
+        }
+    }
 }
 
 /// Why a text is no token of ours. Never carries any of it.

@@ -13,7 +13,7 @@ extension Gateway {
 
     func exchangeToken(_ exchange: Exchange, _ form: TokenForm, _ now: Instant) throws -> Step<Reply> {
         let token = try exchanger(exchange, form, at: now)
-        var request = try vendRequest(form, isPlugin: Self.isPlugin(token))
+        var request = try vendRequest(form, isPlugin: token.kind.isOfPlugin)
         request.address = exchange.address
         do {
             return try broker.vend(request, with: token, at: now, render: Self.exchanged)
@@ -29,7 +29,7 @@ extension Gateway {
         guard form["actor_token"] == nil, form["actor_token_type"] == nil else {
             throw OAuthError(.invalidRequest, "actor tokens are not taken")
         }
-        if let secret = credentials.secret, let token = try? Token(parsing: secret), Self.isPlugin(token) {
+        if let secret = credentials.secret, let token = try? Token(parsing: secret), token.kind.isOfPlugin {
             guard form["subject_token"] == nil else {
                 throw OAuthError(.invalidRequest, "a plugin names the person by userId and shows no subject_token")
             }
@@ -62,10 +62,6 @@ extension Gateway {
         case .session, .plugin, .pluginPerson, .code, .device, .invitation, .recovery, .passkey:
             throw OAuthError.wrongSubject
         }
-    }
-
-    private static func isPlugin(_ token: borrowing Token) -> Bool {
-        token.kind == .plugin || token.kind == .pluginPerson
     }
 
     private func vendRequest(_ form: TokenForm, isPlugin: Bool) throws -> VendRequest {

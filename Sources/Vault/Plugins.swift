@@ -112,7 +112,7 @@ extension Rows {
 
     /// By its general key, or by the one of one person.
     public func openPlugin(_ token: borrowing Token, at now: Instant) throws -> OpenPlugin? {
-        guard let kind = HolderKind(token.kind), kind == .plugin || kind == .pluginPerson else { return nil }
+        guard token.kind.isOfPlugin, let kind = HolderKind(token.kind) else { return nil }
         let row = try row(
             """
             SELECT slot.salt, slot.private_key, plugin.id, plugin.name, plugin.owner, own.person

@@ -68,7 +68,7 @@ extension Store {
         }
         guard let holder = row.holder else { throw VaultError.damaged("slot") }
         do {
-            if kind == .plugin || kind == .pluginPerson {
+            if token.kind.isOfPlugin {
                 return .plugin(try openPlugin(row, PluginID(high: holder.high, low: holder.low), kind, with: token))
             }
             guard row.isWrapped, token.kind != .access else { return try openSealed(token, at: now) }
@@ -87,7 +87,7 @@ extension Store {
                     vault: OpenVault(id: vault, person: person, version: row.keyVersion, key: key),
                     signedInAt: Instant(milliseconds: 0), lastUsedAt: now, derived: derived))
         } catch EnvelopeError.doesNotOpen {
-            return kind == .plugin || kind == .pluginPerson
+            return token.kind.isOfPlugin
                 ? nil : try read { try $0.lockedSlot(token, at: now).map(OpenCaller.locked) }
         }
     }

@@ -181,7 +181,7 @@ public struct VendRow: Sendable {
         madeFor = row.id(30)
         onlyPerson = kind == .pluginPerson ? row.id(36) : nil
         reach =
-            kind == .plugin || kind == .pluginPerson
+            kind.isOfPlugin
             ? try PluginReach(
                 operators: row.optionalText(31), persons: row.optionalText(32), isMuted: row.number(33) == 1)
             : .unlimited
