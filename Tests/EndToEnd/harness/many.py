@@ -1,10 +1,12 @@
 """Many requests at the same moment: connections that are open already, all written to before any answer is read."""
 
+import concurrent.futures
 import http.client
 import json
 import re
 import socket
 import ssl
+import time
 
 from .instance import Instance
 
@@ -41,11 +43,15 @@ class Many:
         return read
 
 
-def set_aside(instance: Instance) -> dict[int, int]:
-    """How many requests wait for the network, by worker: each answers for itself, so ask until all have."""
+def set_aside(instance: Instance, seconds: float = 2) -> dict[int, int]:
+    """How many requests wait for the network, by worker. Each answers for itself, and nginx asks whom it has a connection
+    to: so many are asked at a time that it needs new ones, and more than one worker takes up at once."""
     found: dict[int, int] = {}
-    while set(found) != set(instance.children("work")):
-        text = instance.get("/metrics").text
-        [(pid, count)] = re.findall(r'^toolshed_worker_requests_set_aside\{pid="(\d+)"\} (\d+)$', text, re.MULTILINE)
-        found[int(pid)] = int(count)
+    end = time.monotonic() + seconds
+    with concurrent.futures.ThreadPoolExecutor(24) as threads:
+        while set(found) != set(instance.children("work")) and time.monotonic() < end:
+            for reply in threads.map(lambda _: instance.get("/metrics"), range(24)):
+                [(pid, count)] = re.findall(
+                    r'^toolshed_worker_requests_set_aside\{pid="(\d+)"\} (\d+)$', reply.text, re.MULTILINE)
+                found[int(pid)] = int(count)
     return found
