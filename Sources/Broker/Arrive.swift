@@ -164,22 +164,26 @@ extension Broker {
         _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, replacing: Connection?,
         at now: Instant
     ) throws -> Grant {
-        // What was recorded stays readable, and the person's name for it stays: both are the connection's.
-        var (logKeys, label) = (try SecretText(""), "")
-        if let replacing, case .open(let vault) = exchange.destination {
-            (logKeys, label) = try store.read { rows in
-                let old = try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault))
-                return (old.logKeys, old.label)
-            }
-        }
-        let credential = Credential(
+        var credential = Credential(
             accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, tokenType: tokens.tokenType,
             accountID: account?.id ?? "", accountLabel: (account?.label ?? "").withoutControls,
-            tenant: account?.tenant ?? "", logKeys: logKeys, label: label)
+            tenant: account?.tenant ?? "", logKeys: try SecretText(""))
+        var refreshExpiresAt = tokens.refreshExpiresAt
+        if let replacing, case .open(let vault) = exchange.destination {
+            let old = try store.read { rows in
+                try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault))
+            }
+            // What was recorded stays readable, and the person's name for it stays: both are the connection's.
+            (credential.logKeys, credential.label) = (old.logKeys, old.label)
+            if credential.keepsRefreshToken(of: old), !replacing.isUnderWay {
+                credential.refreshToken = old.refreshToken
+                refreshExpiresAt = replacing.refreshExpiresAt
+            }
+        }
         return Grant(
             provider: exchange.provider.id, credential: credential, scopes: tokens.scopes, obtainedAt: now,
-            expiresAt: tokens.expiresAt, refreshExpiresAt: tokens.refreshExpiresAt,
-            nextRefreshAt: tokens.refreshToken == nil
+            expiresAt: tokens.expiresAt, refreshExpiresAt: refreshExpiresAt,
+            nextRefreshAt: credential.refreshToken == nil
                 ? nil : exchange.provider.plannedRefresh(obtainedAt: now, expiresAt: tokens.expiresAt))
     }
 }

@@ -155,7 +155,7 @@ extension Broker {
         switch exchange.provider.parseTokens(
             reply, for: .authorizationCode, requested: exchange.flow.sent, at: now)
         {
-        case .tokens(let tokens): return try identify(exchange, tokens, attempt: 0)
+        case .tokens(let tokens): return try identify(exchange, tokens)
         case .refused(_, let errorClass):
             try end(exchange.outcome, exchange.flow, failed: Self.message(for: errorClass), at: now)
         case .unknown:
@@ -164,19 +164,36 @@ extension Broker {
         return .done(exchange.done)
     }
 
-    /// Whose account it is, by the first identity call that answers; a provider that tells nothing still connects.
-    private func identify(_ exchange: Exchange, _ tokens: CredentialTokens, attempt: Int) throws -> Step<Arrival> {
+    /// Whose account it is, by the first identity call that answers; a provider that tells nothing still connects. Each
+    /// source names an account in its own way, and which can be asked depends on the scopes: before an account counts as
+    /// another one than those that are here, all are asked.
+    private func identify(
+        _ exchange: Exchange, _ tokens: CredentialTokens, attempt: Int = 0, first: AccountIdentity? = nil
+    ) throws -> Step<Arrival> {
         guard let call = try exchange.provider.identityCall(attempt, tokens: tokens) else {
-            let account = exchange.provider.identity(in: tokens)
+            let told = exchange.provider.identity(in: tokens)
+            let account = try told.flatMap { try isSettled($0, exchange) ? $0 : nil } ?? first ?? told
             return .done(try store(exchange, tokens, account: account, at: Instant.now()))
         }
         return .send(call) { broker, result in
-            if case .success(let reply) = result,
-                let account = exchange.provider.parseIdentity(attempt, reply: reply, tokens: tokens)
-            {
+            let account: AccountIdentity? =
+                if case .success(let reply) = result {
+                    exchange.provider.parseIdentity(attempt, reply: reply, tokens: tokens)
+                } else { nil }
+            if let account, try broker.isSettled(account, exchange) {
                 return .done(try broker.store(exchange, tokens, account: account, at: Instant.now()))
             }
-            return try broker.identify(exchange, tokens, attempt: attempt + 1)
+            return try broker.identify(exchange, tokens, attempt: attempt + 1, first: first ?? account)
+        }
+    }
+
+    /// Whether asking further would change nothing: it is an account that is here, or there is none to take it for.
+    private func isSettled(_ account: AccountIdentity, _ exchange: Exchange) throws -> Bool {
+        guard case .open(let vault) = exchange.destination else { return true }
+        return try store.read { rows in
+            let here = try rows.connections(in: vault.id, provider: exchange.provider.id)
+            let tag = try rows.accountTag(provider: exchange.provider.id, accountID: account.id, in: vault)
+            return here.allSatisfy(\.hasUnknownAccount) || here.contains { $0.isAccount(tag) }
         }
     }
 

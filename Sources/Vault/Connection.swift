@@ -42,6 +42,8 @@ public struct Connection: Sendable {
     public let supersededBy: ConnectionID?
     /// Somebody may know its tokens; new ones are asked for as soon as it can be.
     public let renewPending: Bool
+    /// A refresh was begun and not yet judged: its refresh token may be spent.
+    public let isUnderWay: Bool
 
     init(_ row: Row) throws {
         id = try row.id("id")
@@ -69,6 +71,7 @@ public struct Connection: Sendable {
         accountTag = row.optionalBytes("account_tag")
         supersededBy = row.optionalID("superseded_by")
         renewPending = row["renew_pending"]
+        isUnderWay = row.text("intent") != "none"
     }
 
     static let columns = """
@@ -77,7 +80,7 @@ public struct Connection: Sendable {
         connection.obtained_at_ms, connection.refreshable, connection.background, connection.rekey_pending,
         connection.created_at_ms, connection.last_used_at_ms, connection.last_used_by, connection.key_version,
         connection.credential, connection.vault_key, connection.vault_key_form, connection.service_key,
-        connection.account_tag, connection.superseded_by, connection.renew_pending
+        connection.account_tag, connection.superseded_by, connection.renew_pending, connection.intent
         """
 
     var credentialPurpose: AssociatedData {

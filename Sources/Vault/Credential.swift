@@ -49,6 +49,12 @@ public struct Credential: Sendable {
         }
     }
 
+    /// A provider that sends no refresh token with a later consent of an account means that the one it gave before goes on.
+    /// Whose it was must be known: another account's would bring back another account's tokens.
+    public func keepsRefreshToken(of old: Credential) -> Bool {
+        refreshToken == nil && old.refreshToken != nil && !accountID.isEmpty && accountID == old.accountID
+    }
+
     private static let logKeySize = 32
     private static let mostLogKeys = 16
 

@@ -91,9 +91,28 @@ extension Rows {
         let same = try connections(in: vault.id, provider: arrived.provider).filter {
             $0.id != id && $0.accountTag == tag
         }
-        guard let best = same.max(by: { Worth($0, at: now) < Worth($1, at: now) }), let arrived = try connection(id)
-        else { return }
+        guard let best = same.max(by: { Worth($0, at: now) < Worth($1, at: now) }) else { return }
+        try keepRefreshToken(of: best, in: arrived, credential, with: vault)
+        guard let arrived = try connection(id) else { return }
         try supersede([best, arrived], in: vault, covers: covers, at: now)
+    }
+
+    /// What the flow itself does where the vault is open when the provider's answer comes (`Credential.keepsRefreshToken`).
+    private func keepRefreshToken(
+        of old: Connection, in arrived: Connection, _ credential: Credential, with vault: OpenVault
+    ) throws {
+        let kept = try openCredential(of: old, with: openKey(of: old, with: vault))
+        guard credential.keepsRefreshToken(of: kept), !old.isUnderWay else { return }
+        var credential = credential
+        credential.refreshToken = kept.refreshToken
+        let sealed = try seal(credential, under: openKey(of: arrived, with: vault), arrived.credentialPurpose)
+        // The keeper makes its own plan once it has renewed it; until then it is due when it ends.
+        _ = try changed(
+            """
+            UPDATE connection SET credential = ?, refreshable = 1, refresh_expires_at_ms = ?,
+                next_refresh_at_ms = expires_at_ms
+            WHERE id = ?
+            """, [sealed.blob, old.refreshExpiresAt?.milliseconds, arrived.id.blob])
     }
 
     private func supersede(_ same: [Connection], in vault: OpenVault, covers: Coverage, at now: Instant) throws {

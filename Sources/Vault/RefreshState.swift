@@ -56,7 +56,7 @@ public struct RefreshState: Sendable {
     }
 
     static let columns = """
-        \(Connection.columns), connection.intent, connection.intent_at_ms, connection.next_refresh_at_ms,
+        \(Connection.columns), connection.intent_at_ms, connection.next_refresh_at_ms,
         connection.not_before_ms, connection.failures, connection.last_code, connection.lease_epoch,
         connection.lease_owner, connection.lease_until_ms
         """

@@ -3,12 +3,14 @@
 Whatever comes, the browser goes on to a page without a query, and nothing that was stored before is touched.
 """
 
+import itertools
 import re
 import time
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import decryptor
 import pytest
 import requests
 
@@ -17,6 +19,7 @@ from harness.database import Database
 from harness.flow import CORP, GITHUB, at_once, callback_address, depart, error, newest_outcome, result, timed
 from harness.instance import ROOT
 from harness.people import NAVIGATION, Person, Plugin
+from harness.waiting import until
 
 LINKS = {"github": GITHUB, "corp": CORP, "google": GITHUB | {"bridge": "google", "scope": "calendar"},
          "slack": GITHUB | {"bridge": "slack", "scope": "chat:write"},
@@ -264,6 +267,17 @@ def test_a_failed_attempt_leaves_the_link_and_what_was_connected(person, plugin,
     assert "gist" in plugin.token("github", ["gist"], user=person)["scopes"]
 
 
+def test_a_client_that_the_provider_refuses_ends_the_request_as_failed(person, plugin, double):
+    """Another click would end the same way; the operator has to act."""
+    need = plugin.link("github", ["repo"], user=person)
+    double.set("github", token_error="incorrect_client_credentials")
+    assert result(person, arrive(person, callback_address(person, need["authorizationUrl"])))["message"] == "misconfigured"
+    state = plugin.get(f"/api/requests/{need['requestId']}").json()
+    assert (state["status"], state["reason"]) == ("failed", "misconfigured")
+    double.set("github", token_error=None)
+    assert plugin.link("github", ["repo"], user=person)["requestId"] != need["requestId"]
+
+
 def test_a_slow_provider_is_given_up_and_slows_nobody_else(person, plugin, double):
     """No request thread waits for the network: vends go on while callbacks hang in a drip of bytes and in silence."""
     person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
@@ -377,6 +391,62 @@ def test_another_account_is_nobodys_until_keep_and_goes_with_remove(person, plug
     token = person.get(outcome_id).json()["formToken"]
     assert person.post(outcome_id, {"decision": "keep", "formToken": token}).json()["status"] == "removed"
     assert len(person.connections()) == 1
+
+
+@pytest.mark.parametrize("first, later", [*itertools.permutations(["calendar", "drive.readonly", "gmail.modify"], 2),
+                                          ("openid", "gmail.modify"), ("calendar", "openid"), ("openid", "email")])
+def test_a_second_scope_is_of_the_same_account_whichever_source_names_it(person, plugin, double, first, later):
+    person.connect(plugin.link("google", [first], user=person)["authorizationUrl"])
+    [before] = person.connections()
+    outcome = result(person, person.connect(plugin.link("google", [later], user=person)["authorizationUrl"]))
+    assert outcome["status"] == "connected"
+    assert [(c["id"], c["account"]) for c in person.connections()] == [(before["id"], "octo@example.com")]
+    assert plugin.token("google", [first, later], user=person)["connection"]["id"] == before["id"]
+
+
+def test_a_source_that_fails_once_makes_no_other_account_of_it(person, double):
+    both = {"owner": "toolshed", "bridge": "google", "scope": "gmail.modify drive.readonly"}
+    person.connect(both)
+    double.fault("google", "userinfo", "500", times=1)
+    assert result(person, person.connect(both | {"scope": "gmail.modify drive.readonly calendar"}))["status"] == "connected"
+    assert len(person.connections()) == 1
+
+
+def test_another_account_at_google_is_another_by_every_source(person, plugin, double):
+    person.connect(plugin.link("google", ["calendar"], user=person)["authorizationUrl"])
+    need = plugin.link("google", ["drive.readonly", "gmail.modify"], user=person)
+    before = double.count("google", "userinfo")
+    outcome = result(person, arrive(person, callback_address(person, need["authorizationUrl"], account="mallory")))
+    assert (outcome["status"], outcome["account"]) == ("connected-unused", "mallory@example.com")
+    assert double.count("google", "userinfo") - before == 3, "gmail, drive and calendar were asked"
+
+
+@pytest.mark.parametrize("where", ["here", "in another browser"])
+def test_a_later_consent_without_a_refresh_token_keeps_the_one_that_is_there(person, double, where):
+    """Google sends one only where the person was shown its consent page."""
+    key = person.api_key()
+    double.set("generic", expires_in=600)
+    person.connect(key.link("corp", ["read"])["authorizationUrl"])
+    double.set("generic", refresh="none", expires_in=2)
+    browser = person if where == "here" else person.elsewhere()
+    outcome = result(browser, browser.connect(key.link("corp", ["repo"])["authorizationUrl"]))
+    assert outcome["status"] == ("connected" if where == "here" else "connected-unused")
+    assert key.get("/api/me").status_code == 200, "whoever opens the vault brings the two together"
+    double.set("generic", refresh="static", expires_in=3600)
+    until(lambda: key.token("corp", ["read"]) and double.count("generic", "refresh") == 1, "a refresh by the first one")
+    assert [(c["status"], c["scopes"]) for c in person.connections() if not c["unused"]] == [("active", ["read"])], \
+        "it goes on with what that refresh token is good for"
+
+
+def test_another_accounts_refresh_token_is_not_taken_over(person, double):
+    double.set("generic", expires_in=600)
+    person.connect(CORP)
+    double.set("generic", refresh="none")
+    outcome = result(person, arrive(person, callback_address(person, CORP | {"scope": "read repo"}, account="mallory")))
+    assert outcome["status"] == "connected-unused"
+    unused = next(c for c in person.connections() if c["unused"])
+    assert Database(person.instance).run(
+        "SELECT refreshable FROM connection WHERE id = ?", decryptor.identifier(unused["id"])) == [(0,)]
 
 
 def test_a_named_account_must_be_the_one_that_comes_back(person):

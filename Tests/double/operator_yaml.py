@@ -50,10 +50,11 @@ ENTRIES = {
       introspect: AT/google/tokeninfo
       manage_page: AT/google/permissions
     identity:
-      - { method: GET, url: "AT/google/v1/userinfo", needs_any: [openid, email, profile], id: sub, label: "email|name" }
+      - { method: GET, url: "AT/google/v1/userinfo", needs_any: [email], id: email, label: email }
       - { method: GET, url: "AT/google/gmail/v1/users/me/profile", needs_any: ["https://mail.google.com/", gmail.modify, gmail.readonly, gmail.compose, gmail.metadata], id: emailAddress, label: emailAddress }
-      - { method: GET, url: "AT/google/drive/v3/about?fields=user(permissionId,emailAddress,displayName)", needs_any: [drive, drive.readonly, drive.file, drive.metadata, drive.metadata.readonly], id: user.permissionId, label: user.emailAddress }
+      - { method: GET, url: "AT/google/drive/v3/about?fields=user(permissionId,emailAddress,displayName)", needs_any: [drive, drive.readonly, drive.file, drive.metadata, drive.metadata.readonly], id: user.emailAddress, label: user.emailAddress }
       - { method: GET, url: "AT/google/calendar/v3/calendars/primary", needs_any: [calendar, calendar.readonly, calendar.calendars.readonly], id: id, label: id }
+      - { method: GET, url: "AT/google/v1/userinfo", needs_any: [openid, email, profile], id: sub, label: "email|name" }
 """,
     "slack": """\
   slack:
