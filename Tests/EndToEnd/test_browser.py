@@ -140,6 +140,7 @@ def test_a_scope_left_out_at_the_provider_is_named(page, person, plugin, look):
     look(page, "done-less")
 
 
+
 def test_two_services_of_one_task_are_two_small_consents(page, person, plugin):
     for provider, name, scope in (("github", "GitHub", "repo"), ("slack", "Slack", "chat:write")):
         connect(page, plugin.link(provider, [scope], user=person)["authorizationUrl"])
@@ -295,32 +296,3 @@ def test_another_account_waits_for_keep_or_remove(choice, page, person, plugin, 
     expect(heading(page)).to_have_text("GitHub is connected" if choice == "Keep" else "Removed")
     assert {connection["account"] for connection in person.connections()} == accounts
     assert (plugin.vend("github", ["gist"], user=person).status_code == 200) == (choice == "Keep")
-
-
-def test_the_main_flow_by_keyboard_alone(browser, instance, plugin):
-    invited = Person(instance, signed_in=False)
-    page = browser.new_page()
-    page.goto(invited.invitation["url"])
-    expect(button(page, "Accept invitation")).to_be_visible()
-    press(page, "Accept invitation")
-    page.wait_for_url("**/vault")
-    page.goto(plugin.link("github", ["repo"], user=invited)["authorizationUrl"])
-    expect(button(page, "Approve")).to_be_enabled()
-    press(page, "Approve")
-    expect(button(page, "Allow as octo")).to_be_visible()
-    press(page, "Allow as octo")
-    finished(page)
-    assert plugin.token("github", ["repo"], user=invited)
-    press(page, "Remove")
-    expect(heading(page)).to_have_text("Removed")
-    expect(heading(page)).to_be_focused()
-
-
-def press(page: Page, name: str) -> None:
-    """Tab until the focus is there, seen, and Enter."""
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        if page.evaluate("() => document.activeElement.textContent.trim()") == name:
-            assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != "none"
-            return page.keyboard.press("Enter")
-    raise AssertionError(f"the focus never came to {name}")

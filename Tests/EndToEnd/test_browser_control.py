@@ -1,15 +1,15 @@
-"""The page of control, all that can be done there: with a mouse, with a keyboard alone, and against words that mean harm."""
+"""The page of control, all that can be done there: with a mouse, and against words that mean harm; by keys alone in
+test_browser_keyboard.py."""
 
 import re
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.clicking import allow, button, decide, heading
+from harness.clicking import allow, decide, heading
 from harness.database import Database
 from harness.flow import CORP, GITHUB
 from harness.people import Person, Plugin
-from harness.waiting import until
 from test_browser_vault import part, question, row
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202egnp.exe \u0301\u0301\u0301\u0301\u0301"
@@ -123,103 +123,6 @@ def test_the_account_that_a_request_names_is_shown_as_its_wish(page, person, plu
     page.goto(plugin.link("github", ["repo"], user=person, account="octo")["authorizationUrl"])
     expect(page.get_by_text(f"as {plugin.name} says. Sign in with that account at GitHub")).to_be_visible()
     look(page, "consent-named-account")
-
-
-def test_revoke_everything_with_the_keyboard_alone(page, person, instance, double, look):
-    plugin, key = Plugin(instance, f"Last bot of {person.user_id[:6]}"), person.api_key("nightly report")
-    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
-    person.connect({"owner": "toolshed", "bridge": "linear", "scope": "read"})
-    page.goto("/vault")
-    expect(row(page, "Connections", "Linear")).to_be_visible()
-    target = button(page, "Revoke everything")
-    tab_to(page, target)
-    page.keyboard.press("Enter")
-    asked = question(part(page, "Revoke everything"))
-    expect(asked).to_contain_text("Everything stops at once")
-    assert page.evaluate("() => document.activeElement.tagName") == "P", "reading starts at what will happen"
-    look(page, "vault-everything")
-    page.keyboard.press("Escape")
-    expect(target).to_be_focused()
-    assert len(person.connections()) == 2 and key.token("github", ["repo"])
-    page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    expect(asked.get_by_role("button", name="Revoke everything")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(status(page)).to_contain_text("Done. 2 connections removed, 1 plugin and 1 key or browser taken out")
-    results = part(page, "Revoke everything").get_by_role("listitem")
-    expect(results.filter(has_text="Linear")).to_contain_text("taken back at Linear")
-    expect(results.filter(has_text="GitHub")).to_contain_text("you can do it there yourself")
-    expect(part(page, "Connections").get_by_text("Nothing is connected yet")).to_be_visible()
-    look(page, "vault-everything-done")
-    assert person.connections() == [] and key.get("/api/me").status_code == 401 and double.count("linear", "revoke") == 1
-    assert person.get("/api/me").status_code == 200, "this browser stays, since it was not ticked"
-
-
-def tab_to(page: Page, target) -> None:
-    """As far as Tab must be pressed; everything that works by mouse is on the way."""
-    for _ in range(200):
-        page.keyboard.press("Tab")
-        if target.evaluate("element => element === document.activeElement"):
-            return
-    raise AssertionError("never reached by Tab")
-
-
-def press(page: Page, target, *keys: str) -> None:
-    """Goes there by Tab and presses: keys, or text to type."""
-    tab_to(page, target)
-    for key in keys or ("Enter",):
-        page.keyboard.press(key) if key in ("Enter", "Space", "Escape") else page.keyboard.type(key)
-
-
-def test_what_is_done_by_mouse_is_done_by_keyboard(page, person, instance, double):
-    """Each part of the page: made, changed and taken back without a pointer; questions are answered by keys, too."""
-    name = f"Keyed bot of {person.user_id[:6]}"
-    plugin = Plugin(instance, name)
-    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
-    plugin.link("slack", ["chat:write"], user=person, reason="Tell the team")
-    page.goto("/vault")
-    connection = row(page, "Connections", "GitHub")
-    expect(connection).to_be_visible()
-
-    press(page, connection.locator("summary").filter(has_text="Change"))
-    press(page, connection.get_by_label("Your name for it"), "at work", "Enter")
-    expect(connection).to_contain_text("at work")
-    connection = row(page, "Connections", "GitHub")
-    if not connection.get_by_role("button", name="Pause", exact=True).is_visible():
-        press(page, connection.locator("summary").filter(has_text="Change"))
-    press(page, connection.get_by_role("button", name="Pause", exact=True))
-    asked = question(part(page, "Connections"))
-    if asked.count():
-        press(page, asked.get_by_role("button").first)
-    until(lambda: person.connections()[0]["status"] == "paused", "the pause")
-
-    waiting = row(page, "Requests waiting for you", f"{name} asks for Slack")
-    press(page, waiting.get_by_role("button", name="Decline"))
-    press(page, question(waiting).get_by_role("button", name="Decline"), "Space")
-    expect(part(page, "Requests waiting for you").get_by_text("Nobody is waiting")).to_be_visible()
-
-    press(page, part(page, "API keys").get_by_label("Name of a new key"), "nightly report", "Enter")
-    press(page, part(page, "API keys").get_by_role("button", name="I have stored it"))
-    key = row(page, "API keys", "nightly report")
-    press(page, key.get_by_role("button", name="Revoke", exact=True))
-    press(page, question(key).get_by_role("button", name="Revoke", exact=True))
-    expect(part(page, "API keys").get_by_text("There are none.")).to_be_visible()
-
-    press(page, part(page, "Plugins").get_by_label("Name of a plugin of your own"), f"Own {name}", "Enter")
-    press(page, part(page, "Plugins").get_by_role("button", name="I have stored it"))
-    bot = row(page, "Plugins", name).first
-    press(page, bot.get_by_role("button", name="Revoke", exact=True))
-    page.keyboard.press("Escape")
-    expect(question(bot)).to_have_count(0)
-    assert plugin.vend("github", ["repo"], user=person).status_code == 403, "paused, and still approved"
-
-    press(page, part(page, "Recovery").get_by_role("button", name="Make a recovery code"))
-    press(page, part(page, "Recovery").get_by_role("button", name="I have stored it"))
-    assert person.get("/api/vault").json()["recovery"]["createdAt"]
-    press(page, page.locator("#activity-tools > summary"))
-    expect(part(page, "Activity").get_by_role("button", name="Show these")).to_be_visible()
-    press(page, button(page, "Lock now"))
-    expect(status(page)).not_to_be_empty()
 
 
 def test_everything_that_works_by_mouse_is_reached_by_tab(page, person, instance, double):

@@ -45,8 +45,12 @@ async function showOffers(offers) {
     wait(offer.status === "sealed" ? "given" : "offered");
 }
 
+/** Reading starts at what there is to wait for; the button that led here is gone. */
 function wait(state) {
+    const part = document.querySelector(`[data-state=${state}]`);
+    const isNew = part.hidden;
     show(state);
+    if (isNew) part.querySelector("p").focus();
     timer = setTimeout(look, PATIENCE);
 }
 

@@ -1,4 +1,5 @@
 // What every page needs: asking the worker, putting text into the page, saying what happened.
+import { keepPlace } from "/place.js";
 
 /** A refusal by the worker, or by nginx in its place: an RFC 9457 document with a stable member `error`. */
 export class Problem extends Error {
@@ -197,6 +198,7 @@ export function start(run) {
     for (const button of document.querySelectorAll("[data-do=again]")) {
         button.addEventListener("click", () => location.reload());
     }
+    keepPlace(byId("status"));
     run();
     if (sessionStorage.getItem("kept")) import("/keeping.js").then(({ restore }) => restore());
 }

@@ -79,6 +79,7 @@ async function take(button) {
         trouble(problem);
     }
     button.disabled = false;
+    if (document.activeElement === document.body) button.focus();
 }
 
 async function fetchPart(address) {
