@@ -64,14 +64,23 @@ extension Broker {
             if !placement.isUnused {
                 try allow(id, flow, rows)
                 try self.share(id, exchange, rows, at: now)
-                if let request = flow.request {
-                    _ = try rows.end(request, as: .completed)
-                }
+                try answer(ended, with: exchange.vault, rows, at: now)
             }
             ended.connection = id
             try rows.store(ended, at: now)
         }
         return exchange.done
+    }
+
+    /// The request got what was granted. What the person left out at the provider's own page is a no to the caller that
+    /// asked, as what they leave out on ours is; or it would be given a link to the same page again and again.
+    func answer(_ outcome: Outcome, with vault: OpenVault, _ rows: Rows, at now: Instant) throws {
+        guard let hash = outcome.request else { return }
+        try rows.answer(hash, as: .completed, with: vault, at: now)
+        guard !outcome.missing.isEmpty, let request = try rows.request(hash: hash) else { return }
+        try rows.decline(
+            outcome.missing, caller: request.caller, person: request.person, provider: outcome.provider,
+            until: now.adding(seconds: Rows.declineLifetime))
     }
 
     /// Agents that the person let in may use it; they hold the vault's key already.
@@ -180,6 +189,7 @@ extension Broker {
                 refreshExpiresAt = replacing.refreshExpiresAt
             }
         }
+        if !exchange.label.isEmpty { credential.label = exchange.label }
         return Grant(
             provider: exchange.provider.id, credential: credential, scopes: tokens.scopes, obtainedAt: now,
             expiresAt: tokens.expiresAt, refreshExpiresAt: refreshExpiresAt,

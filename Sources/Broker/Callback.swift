@@ -130,6 +130,8 @@ extension Broker {
         let outcome: Outcome
         /// The approving session's vault: the destination is often this one.
         let vault: OpenVault
+        /// What the person calls it from now on; empty for what they called it before.
+        var label = ""
         let done: Arrival
         var isVaultCurrent = true
 
@@ -218,9 +220,11 @@ extension Broker {
     }
 
     private func requesterName(of flow: AuthorizationSession) throws -> String? {
-        guard let hash = flow.request, let request = try store.read({ try $0.request(hash: hash) }),
-            request.callerKind == .plugin, let id = PluginID(bytes: request.caller)
-        else { return nil }
-        return try store.read { try $0.plugin(id)?.name }
+        guard let hash = flow.request, let request = try store.read({ try $0.request(hash: hash) }) else { return nil }
+        do {
+            return try requester(of: request).name
+        } catch Refusal.requestExpired {
+            return nil  // whoever asked is gone
+        }
     }
 }

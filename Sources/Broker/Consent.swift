@@ -188,7 +188,7 @@ extension Broker {
         let terms = ConsentTerms(asked: asked, basis, provider)
         let shown = terms.shown
         let reach = try self.reach(of: request)
-        let requester = try request.map { try self.requester(of: $0, session: session) }
+        let requester = try request.map { try self.requester(of: $0) }
         let also = ScopeSet(shown.names.filter { provider.missing(from: asked, for: ScopeSet([$0])).isEmpty == false })
         let document = ConsentDocument(
             isFinished: request.map { !$0.isOpen(at: now) } ?? false,
@@ -318,7 +318,7 @@ extension Broker {
         }
     }
 
-    func requester(of request: Request, session: OpenSlot) throws -> ConsentDocument.Requester {
+    func requester(of request: Request) throws -> ConsentDocument.Requester {
         if request.callerKind == .plugin {
             guard let id = PluginID(bytes: request.caller), let plugin = try store.read({ try $0.plugin(id) }) else {
                 throw Refusal.requestExpired

@@ -70,7 +70,7 @@ extension Broker {
             person: request.person, caller: request.caller, provider: consent.provider.id, scopes: consent.asked.names)
         try rows.decline(
             consent.left, caller: request.caller, person: request.person, provider: consent.provider.id,
-            until: now.adding(seconds: 86_400))
+            until: now.adding(seconds: Rows.declineLifetime))
     }
 
     /// The requester, and those of the shown others that the person ticked.
@@ -107,11 +107,11 @@ extension Broker {
                 caller: consent.document.requester?.id, scopes: consent.asked.text), at: now)
         try store.write { rows in
             if let request = consent.request {
-                _ = try rows.end(request.idHash, as: .declined)
+                try rows.answer(request.idHash, as: .declined, with: session.vault, at: now)
                 // Nothing missing means the plugin itself was refused, with all that the token carries.
                 try rows.decline(
                     refused.isEmpty ? consent.shown : refused, caller: request.caller, person: session.person,
-                    provider: consent.provider.id, until: now.adding(seconds: 86_400))
+                    provider: consent.provider.id, until: now.adding(seconds: Rows.declineLifetime))
             }
             try rows.store(outcome, at: now)
         }
@@ -151,7 +151,9 @@ extension Broker {
                 }
             }
             for client in clients { try rows.allow(connection.id, for: client, of: session.person) }
-            if let request = consent.request { _ = try rows.end(request.idHash, as: .completed) }
+            if let request = consent.request {
+                try rows.answer(request.idHash, as: .completed, with: session.vault, at: now)
+            }
             try remember(consent, rows, at: now)
             try rows.store(outcome, at: now)
         }

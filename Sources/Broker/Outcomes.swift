@@ -51,7 +51,7 @@ extension Broker {
                     try allow(connection, flow, rows)
                     try approve(flow, for: row, key: key, rows, at: now)
                 }
-                if let request = outcome.request { _ = try rows.end(request, as: .completed) }
+                try answer(kept, with: session.vault, rows, at: now)
                 try rows.store(kept, at: now)
             }
         case .remove:

@@ -5,14 +5,17 @@ import Providers
 import Secrets
 import Vault
 
-/// An API key as a person typed or pasted it.
+/// An API key as a person typed or pasted it, and what they call it.
 public struct TypedKey: Sendable {
     static let missing = MemberError("key", "1 to 4096 visible ASCII characters without spaces")
 
     let text: SecretText
+    /// Empty for nothing: the connection that the key is for keeps the name that it has.
+    let label: String
 
     /// What was pasted along at either end is not part of it.
-    public init(_ text: String) throws {
+    public init(_ text: String, label: String) throws {
+        self.label = label
         let key = text.drop(while: \.isWhitespace)
         let end = key.lastIndex { !$0.isWhitespace }.map { key.index(after: $0) } ?? key.startIndex
         let bytes = key[..<end].utf8
@@ -48,7 +51,8 @@ extension Broker {
                 .consented, person: session.person, provider: provider.id.json, caller: consent.document.requester?.id,
                 scopes: consent.shown.text), at: now)
         guard let call = try provider.identityCall(0, tokens: tokens) else {
-            return .done(try keep(tokens, account: nil, approved, consent, session: session, at: now))
+            return .done(
+                try keep(tokens, label: typed.label, account: nil, approved, consent, session: session, at: now))
         }
         return .send(call) { broker, result in
             guard case .success(let reply) = result else { throw Refusal.providerUnavailable(retryAfter: 5) }
@@ -58,14 +62,17 @@ extension Broker {
             case .unknown: throw Refusal.providerUnavailable(retryAfter: 10)
             case .accepted(let account):
                 return .done(
-                    try broker.keep(tokens, account: account, approved, consent, session: session, at: Instant.now()))
+                    try broker.keep(
+                        tokens, label: typed.label, account: account, approved, consent, session: session,
+                        at: Instant.now()))
             }
         }
     }
 
     /// Goes the way of a callback from here on: the same places, the same Keep for another account.
     private func keep(
-        _ tokens: CredentialTokens, account: AccountIdentity?, _ approved: ApprovedConsent, _ consent: Consent,
+        _ tokens: CredentialTokens, label: String, account: AccountIdentity?, _ approved: ApprovedConsent,
+        _ consent: Consent,
         session: OpenSlot, at now: Instant
     ) throws -> String {
         let outcome = Outcome(
@@ -84,7 +91,8 @@ extension Broker {
         }
         let arrival = Arrival(location: Self.donePage(outcome.id), endsCookie: nil)
         let exchange = Exchange(
-            flow: flow, provider: consent.provider, outcome: outcome, vault: session.vault, done: arrival)
+            flow: flow, provider: consent.provider, outcome: outcome, vault: session.vault, label: label,
+            done: arrival)
         return try store(exchange, tokens, account: account, at: now).location
     }
 }

@@ -32,7 +32,7 @@ extension Broker {
         }
         let page: [WaitingRequest] = try open.compactMap { request, id, claim in
             do {
-                let requester = try requester(of: request, session: session)
+                let requester = try requester(of: request)
                 let link = id.map { connectURL(provider: request.provider, scopes: request.scopes, request: $0) }
                 return WaitingRequest(request: request, requester: requester, id: id, claim: claim, link: link)
             } catch Refusal.requestExpired {

@@ -30,16 +30,22 @@ extension Gateway {
             parsing: exchange,
             known: [
                 "digest", "decision", "owner", "bridge", "scopes", "request", "connection", "separate", "alsoFor",
-                "formToken", "key",
+                "formToken", "key", "label",
             ])
         let link = try ConnectLink(
             owner: members.optionalText("owner"), bridge: members.text("bridge"), scopes: members.texts("scopes"),
             request: members.optionalText("request"), connection: members.optionalText("connection"),
             separate: members.flag("separate") ?? false)
+        let label = try members.nameOrNothing("label")
+        let key = try members.optionalText("key", limit: 8192).map { try TypedKey($0, label: label ?? "") }
+        guard key != nil || label == nil else {
+            throw Refusal.invalidRequest([
+                MemberError("label", "a name for what is connected with `key`, or no such member")
+            ])
+        }
         let decision = Decision(
             verdict: try members.choice("decision", Decision.Verdict.self), digest: try members.text("digest"),
-            link: link, alsoFor: try members.texts("alsoFor"), formToken: try members.text("formToken"),
-            key: try members.optionalText("key", limit: 8192).map { try TypedKey($0) })
+            link: link, alsoFor: try members.texts("alsoFor"), formToken: try members.text("formToken"), key: key)
         return try broker.decide(decision, session: session, at: now).then(broker) { _, location in
             .done(.json { $0.object { $0.member("location", location) } })
         }
@@ -102,8 +108,7 @@ extension JSONWriter {
             writer.member("matchCode", document.matchCode)
             writer.member("askedAt", document.askedAt)
             writer.member("address", document.address)
-            let (there, here) = (document.address.map { Neighbourhood.of($0).address }, Neighbourhood.of(near).address)
-            writer.member("ownAddress", there == here)
+            writer.member("ownAddress", document.address.map { Neighbourhood.isOne($0, near) } ?? false)
             writer.array("scopes", document.scopes) {
                 $0.scope($1)
                 $0.member("state", $1.isNew ? "new" : "granted")

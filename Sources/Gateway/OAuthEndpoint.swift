@@ -136,6 +136,12 @@ enum Neighbourhood {
         }
         return ("", "")
     }
+
+    /// Whether both are one line; what is no address is nowhere.
+    static func isOne(_ one: String, _ other: String) -> Bool {
+        let (here, there) = (of(one).address, of(other).address)
+        return here == there && !here.isEmpty
+    }
 }
 
 extension Reply {

@@ -12,10 +12,11 @@ extension Gateway {
         let (slot, page) = (try holder(exchange, at: now), try Page(exchange))
         let after = try page.after.map { try Page.cursor(WaitingCursor.ofRequests(parsing: $0)) }
         let (waiting, next) = try broker.waitingRequests(slot, after: after, limit: page.limit, at: now)
+        let near = exchange.address
         return .done(
             .json { writer in
                 writer.object {
-                    $0.array("requests", waiting) { $0.request($1, settings.catalogue[$1.request.provider]) }
+                    $0.array("requests", waiting) { $0.request($1, settings.catalogue[$1.request.provider], to: near) }
                     $0.member("next", next?.text)
                 }
             })
@@ -77,7 +78,7 @@ extension Gateway {
 }
 
 extension JSONWriter {
-    fileprivate mutating func request(_ waiting: WaitingRequest, _ provider: Provider?) {
+    fileprivate mutating func request(_ waiting: WaitingRequest, _ provider: Provider?, to near: String) {
         let request = waiting.request
         member("id", waiting.id?.text)
         member("provider", request.provider.json)
@@ -93,6 +94,9 @@ extension JSONWriter {
         member("reason", waiting.claim?.reason ?? "")
         member("tool", waiting.claim?.tool ?? "")
         member("matchCode", waiting.id.map { Request.matchCode(of: $0) })
+        let address = waiting.claim.flatMap { $0.address.isEmpty ? nil : $0.address }
+        member("address", address)
+        member("ownAddress", address.map { Neighbourhood.isOne($0, near) } ?? false)
         member("askedAt", request.createdAt.rfc3339)
         member("expiresAt", request.expiresAt.rfc3339)
         member("link", waiting.link)

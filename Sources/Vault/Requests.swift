@@ -83,6 +83,7 @@ public struct Request: Sendable {
 extension Rows {
     public static let requestLifetime: Int64 = 15 * 60
     public static let openRequestsPerCaller = 8
+    public static let declineLifetime: Int64 = 24 * 60 * 60
 
     public func request(_ id: RequestID) throws -> Request? { try request(hash: Request.hash(of: id)) }
 

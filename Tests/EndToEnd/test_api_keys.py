@@ -8,7 +8,7 @@ import pytest
 
 from harness.answers import assert_problem
 from harness.database import Database
-from harness.flow import result
+from harness.flow import GITHUB, page_members, result
 from harness.people import Person, Plugin
 
 KEYED = {"owner": "toolshed", "bridge": "keyed", "scope": "mail.send"}
@@ -116,6 +116,35 @@ def test_what_was_pasted_around_a_key_is_no_part_of_it(person, double):
     key = double.key()
     stored(person, KEYED, f"  {key}\n")
     assert person.api_key().token("keyed")["accessToken"] == key
+
+
+def test_a_key_is_given_a_name_with_it(person, plugin, double):
+    stored(person, plugin.link("keyed", ["mail.send"], user=person)["authorizationUrl"], double.key(), label="Newsletter")
+    assert [connection["label"] for connection in person.connections()] == ["Newsletter"]
+    assert plugin.token("keyed", ["mail.send"], user=person, account="Newsletter")
+    reconnect = KEYED | {"connection": person.connections()[0]["id"]}
+    for said, label in (({}, "Newsletter"), ({"label": None}, "Newsletter"), ({"label": ""}, "Newsletter"), ({"label": "Post"}, "Post")):
+        stored(person, reconnect, double.key(), **said)
+        assert [connection["label"] for connection in person.connections()] == [label], said
+    hostile = "</script><b>\u202ex\u0000"
+    stored(person, reconnect, double.key(), label=hostile)
+    assert person.connections()[0]["label"] == "</script><b>x"
+
+
+@pytest.mark.parametrize("label", ["x" * 81, "x" * 10_240, " ", "\u200d", "a" + "\u0301" * 1000, 7, ["x"], {"x": 1}, True])
+def test_a_name_that_nobody_could_read_is_refused_and_the_key_is_not_stored(person, plugin, double, rows, label):
+    link = plugin.link("keyed", ["mail.send"], user=person)["authorizationUrl"]
+    with rows.unchanged():
+        refused = assert_problem(give(person, link, double.key(), label=label), 400, "invalid-request")
+        assert [error["member"] for error in refused["errors"]] == ["label"]
+    assert double.count("keyed", "me") == 0
+
+
+def test_a_name_comes_with_a_key_or_not_at_all(person, rows):
+    shown = person.asked(GITHUB).json()
+    with rows.unchanged():
+        refused = assert_problem(person.post("/api/connect", page_members(shown, GITHUB) | {"label": "Work"}), 400, "invalid-request")
+    assert [error["member"] for error in refused["errors"]] == ["label"]
 
 
 def test_a_key_is_given_by_its_person_on_the_page_as_shown(person, other, plugin, double, rows):

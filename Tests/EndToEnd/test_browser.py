@@ -137,8 +137,11 @@ def test_a_scope_left_out_at_the_provider_is_named(page, person, plugin, look):
     refused = page.locator(".note", has_text="Asked for, but not granted at Google")
     expect(refused.get_by_role("listitem")).to_have_count(1)
     expect(refused).to_contain_text("drive.readonly")
+    expect(refused).to_contain_text(f"That is a no: {plugin.name} is told so, and gets no new link for this for 24 hours")
     look(page, "done-less")
-
+    assert plugin.vend("google", ["drive.readonly"], user=person).json()["error"] == "scope-declined"
+    refused.get_by_role("link", name="your vault").click()
+    expect(page.get_by_role("region", name="Requests waiting for you").get_by_role("button", name="Allow asking again")).to_be_visible()
 
 
 def test_two_services_of_one_task_are_two_small_consents(page, person, plugin):

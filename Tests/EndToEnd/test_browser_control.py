@@ -39,8 +39,11 @@ def test_a_request_waits_on_the_page_is_declined_there_and_may_be_asked_again(pa
     need = plugin.link("github", ["repo"], user=person, reason="List your open issues", tool="issues.list")
     page.reload()
     waiting = row(page, "Requests waiting for you", f"{plugin.name} asks for GitHub")
-    for text in (need["matchCode"], "List your open issues", "issues.list", "Full control of your public and private repositories"):
+    for text in (need["matchCode"], "List your open issues", "issues.list", "Full control of your public and private repositories",
+                 "From 127.0.0.1"):
         expect(waiting).to_contain_text(text)
+    expect(waiting.get_by_text("where this browser is, too")).to_be_visible()
+    expect(waiting.get_by_text("not where this browser is")).to_be_hidden()
     look(page, "vault-request")
     assert "told no" in sure(waiting, "Decline")
     expect(status(page)).to_contain_text("was told no. Nothing was allowed")

@@ -251,6 +251,26 @@ def test_requests_are_looked_at_declined_and_allowed_again(page, keys, person, p
     expect(heading(page)).to_have_text("You declined")
 
 
+def test_a_key_and_a_name_for_it_are_typed_into_the_form(page, keys, person, plugin, double):
+    page.goto(plugin.link("keyed", ["mail.send"], user=person)["authorizationUrl"])
+    field = page.get_by_label("Secret key", exact=True)
+    approve(keys)
+    expect(page.get_by_role("status")).to_contain_text("Paste your Secret key first")
+    expect(field).to_be_focused()
+    keys.write(page.get_by_label("Your name for it"), "Newsletter")
+    keys.write(field, "key_live_wrong")
+    expect(keys.button(page, "Approve")).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("a key that Key provider accepts")
+    expect(field).to_be_focused()
+    keys.write(field, double.key())
+    keys.go(page.get_by_label("Your name for it"))
+    expect(keys.button(page, "Approve")).to_be_enabled()
+    page.keyboard.press("Enter")
+    finished(page)
+    assert [connection["label"] for connection in person.connections()] == ["Newsletter"]
+
+
 # Connections
 
 def test_a_connection_is_named_paused_refreshed_and_made_the_default(page, keys, person, double):

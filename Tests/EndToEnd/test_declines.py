@@ -3,11 +3,12 @@
 import json
 import re
 
+import decryptor
 import pytest
 
 from harness.answers import assert_problem
 from harness.database import Database
-from harness.flow import GITHUB, page_members
+from harness.flow import GITHUB, newest_outcome, page_members, result
 from harness.people import Person, Plugin
 
 
@@ -84,6 +85,90 @@ def test_leaving_out_what_is_new_needs_no_provider(person, plugin, double):
     assert double.count("github", "exchange") == 1
     assert plugin.token("github", ["repo"], user=person)["scopes"] == ["repo"]
     assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "completed"
+
+
+# What the person leaves out at the provider's own page
+
+def left_at_provider(person: Person, link: str, *ticked: str) -> dict:
+    return result(person, person.connect(link, ticked=list(ticked)))
+
+
+def test_what_is_left_out_at_the_providers_page_is_a_no_to_who_asked(instance, person, plugin, double):
+    second = Plugin(instance)
+    need = plugin.link("github", ["repo", "gist", "read:org"], user=person)
+    outcome = left_at_provider(person, need["authorizationUrl"], "repo")
+    assert outcome["status"] == "connected" and outcome["requester"]["name"] == plugin.name
+    assert [line["scope"] for line in outcome["missingScopes"]] == ["gist", "read:org"]
+    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "completed"
+    assert plugin.token("github", ["repo"], user=person)["scopes"] == ["repo"]
+    for _ in range(2):
+        assert declined(plugin.vend("github", ["repo", "gist"], user=person)) == ["gist"]
+    assert declined(plugin.vend("github", ["read:org"], user=person)) == ["read:org"]
+    assert plugin.link("github", ["notifications"], user=person)["missingScopes"] == ["notifications"]
+    assert second.link("github", ["gist"], user=person)["reason"] == "not-connected", "said to nobody else"
+    assert person.api_key().link("github", ["gist"])["missingScopes"] == ["gist"]
+    [listed] = person.get("/api/declines").json()["declines"]
+    assert (listed["caller"], [line["scope"] for line in listed["scopes"]]) == (plugin.id, ["gist", "read:org"])
+    assert double.complaints() == []
+
+
+def test_that_no_ends_after_a_day_by_allowing_it_and_by_a_visit(person, plugin, rows):
+    for again in (
+        lambda: rows.run("UPDATE decline SET until_ms = 1 WHERE caller = ?", decryptor.identifier(plugin.id)),
+        lambda: person.delete(f"/api/declines?caller={plugin.id}&provider=github"),
+        lambda: person.asked(GITHUB | {"scope": "gist"}),
+    ):
+        left_at_provider(person, plugin.link("github", ["repo", "gist"], user=person)["authorizationUrl"], "repo")
+        assert declined(plugin.vend("github", ["gist"], user=person)) == ["gist"]
+        again()
+        assert plugin.link("github", ["gist"], user=person)["reason"] == "insufficient-scope"
+
+
+def test_a_later_yes_at_the_provider_takes_it_back(person, plugin):
+    left_at_provider(person, plugin.link("github", ["repo", "gist"], user=person)["authorizationUrl"], "repo")
+    person.asked(GITHUB | {"scope": "gist"})
+    person.connect(plugin.link("github", ["gist"], user=person)["authorizationUrl"])
+    assert plugin.token("github", ["repo", "gist"], user=person)["scopes"] == ["gist", "repo"]
+    assert person.get("/api/declines").json()["declines"] == []
+
+
+@pytest.mark.parametrize("asked, ticked", [(["public_repo"], ["repo"]), (["repo", "public_repo"], ["repo"]),
+                                           (["read:user", "user:email"], ["user"])])
+def test_a_wider_scope_that_comes_instead_leaves_nothing_out(person, plugin, asked, ticked):
+    outcome = left_at_provider(person, plugin.link("github", asked, user=person)["authorizationUrl"], *ticked)
+    assert outcome["missingScopes"] == [] and person.get("/api/declines").json()["declines"] == []
+
+
+def test_a_provider_that_names_no_scopes_granted_all(person, plugin, double):
+    double.set("generic", scope_form="missing")
+    outcome = left_at_provider(person, plugin.link("corp", ["repo", "read"], user=person)["authorizationUrl"], "read")
+    assert outcome["missingScopes"] == [] and plugin.token("corp", ["repo", "read"], user=person)
+
+
+def test_of_another_account_it_is_a_no_only_once_that_is_kept(person, plugin, double):
+    person.connect(GITHUB)
+    link = plugin.link("github", ["gist", "notifications"], user=person)["authorizationUrl"]
+    person.connect(link, account="mallory", ticked=["gist"])
+    assert person.get("/api/declines").json()["declines"] == []
+    path = newest_outcome(person, "connected-unused")
+    kept = person.post(path, {"decision": "keep", "formToken": person.get(path).json()["formToken"]})
+    assert kept.json()["status"] == "kept"
+    assert declined(plugin.vend("github", ["notifications"], user=person)) == ["notifications"]
+    assert plugin.token("github", ["gist"], user=person)["connection"]["account"] == "mallory"
+
+
+def test_an_api_key_that_asked_is_told_and_named(person, double):
+    key = person.api_key("nightly report")
+    outcome = left_at_provider(person, key.link("github", ["repo", "gist"])["authorizationUrl"], "repo")
+    assert outcome["requester"]["name"] == "nightly report"
+    assert declined(key.vend("github", ["gist"])) == ["gist"] and key.token("github", ["repo"])
+
+
+def test_who_asked_nobody_for_anything_says_no_to_nobody(person, double):
+    outcome = left_at_provider(person, GITHUB | {"scope": "repo gist"}, "repo")
+    assert [line["scope"] for line in outcome["missingScopes"]] == ["gist"]
+    assert person.get("/api/declines").json()["declines"] == []
+    assert person.api_key().link("github", ["gist"])["reason"] == "insufficient-scope"
 
 
 # How long, for whom, and until when

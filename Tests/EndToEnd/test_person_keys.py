@@ -10,7 +10,7 @@ import pytest
 
 from harness.answers import assert_problem
 from harness.database import Database
-from harness.flow import GITHUB, at_once
+from harness.flow import GITHUB, at_once, newest_outcome
 from harness.oauth import refused
 from harness.people import Bearer, Person, Plugin
 from harness.waiting import until
@@ -185,6 +185,47 @@ def test_a_no_said_to_the_plugin_is_said_to_both_keys(person, plugin):
     person.decide(own.link("github", ["repo"], user=person)["authorizationUrl"], "decline")
     for key in (own, plugin):
         assert_problem(key.vend("github", ["repo"], user=person), 403, "scope-declined")
+
+
+def status(key: Bearer, need: dict) -> str:
+    return key.get(f"/api/requests/{need['requestId']}").json()["status"]
+
+
+@pytest.mark.parametrize("first_is_own", [True, False], ids=["the person's", "the general one"])
+@pytest.mark.parametrize("how", ["approve", "share", "keep", "decline"])
+def test_the_answer_to_a_need_is_the_answer_to_the_same_need_asked_by_the_other_key(person, plugin, first_is_own, how):
+    own = plugin.register(person)
+    first, second = (own, plugin) if first_is_own else (plugin, own)
+    if how in ("share", "keep"):
+        person.connect(GITHUB)
+    ask = {"scopes": ["gist"] if how == "keep" else ["repo"], "user": person}
+    need, same = first.link("github", **ask), second.link("github", **ask)
+    others = [second.link("github", ["repo", "read:org"], user=person), second.link("github", **ask, account="octo"),
+              second.link("github", **ask, optionalScopes=["notifications"]), second.link("slack", ["chat:write"], user=person)]
+    assert need["requestId"] != same["requestId"]
+    if how == "decline":
+        person.decide(need["authorizationUrl"], "decline")
+    else:
+        person.connect(need["authorizationUrl"], account="mallory" if how == "keep" else "octo")
+    if how == "keep":
+        waiting = {entry["id"] for entry in person.get("/api/requests").json()["requests"]}
+        assert {need["requestId"], same["requestId"]} < waiting, "nothing is granted until Keep"
+        path = newest_outcome(person, "connected-unused")
+        person.post(path, {"decision": "keep", "formToken": person.get(path).json()["formToken"]})
+    ended = "declined" if how == "decline" else "completed"
+    assert [status(first, need), status(second, same)] == [ended, ended]
+    assert {status(second, other) for other in others} == {"pending"}
+    assert {entry["id"] for entry in person.get("/api/requests").json()["requests"]} == {other["requestId"] for other in others}
+    if how != "decline":
+        assert first.token("github", **ask) and second.token("github", **ask)
+
+
+def test_the_same_need_for_another_person_stays_open(person, other, plugin):
+    mine = plugin.register(person)
+    need = mine.link("github", ["repo"], user=person)
+    theirs = plugin.link("github", ["repo"], user=other)
+    person.connect(need["authorizationUrl"])
+    assert status(plugin, theirs) == "pending"
 
 
 def test_limits_and_a_mute_hold_for_it(person, plugin):

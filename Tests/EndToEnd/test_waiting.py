@@ -32,6 +32,8 @@ def test_an_open_request_is_listed_with_its_link_reason_and_match_code(person, o
     assert (request["reason"], request["tool"], request["account"]) == ("list open issues", "issues.list", "octo")
     assert request["requester"] == {"name": plugin.name, "kind": "plugin", "addedBy": "the operator of localhost"}
     assert [line["scope"] for line in request["scopes"]] == ["repo"] and request["scopes"][0]["text"]
+    shown = person.asked(need["authorizationUrl"]).json()
+    assert (request["address"], request["ownAddress"]) == (shown["address"], shown["ownAddress"]) == ("127.0.0.1", True)
     assert waiting(other) == [] and waiting(person.api_key()) == [request], "a key may read"
     plugin.call("DELETE", f"/api/requests/{need['requestId']}")
     assert waiting(person) == []
@@ -57,6 +59,7 @@ def test_a_vault_that_came_later_sees_the_request_without_its_link(instance, plu
     plugin.link("github", ["repo"], user=person)
     person.sign_in()
     [request] = waiting(person)
+    assert request["address"] is None and request["ownAddress"] is False
     assert request["id"] is None and request["link"] is None and request["reason"] == "" and request["matchCode"] is None
     assert request["requester"]["name"] == plugin.name
 

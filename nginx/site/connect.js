@@ -89,6 +89,7 @@ function draw(asked) {
         granted: granted.length && !limited, also: asked.alsoIncludes.length && !limited, others: asked.others.some(other => !other.asks), open: asked.others.some(other => !other.locked), fixed: asked.others.some(other => other.locked),
         needsProvider: asked.needsProvider && !asked.keyForm, stays: !asked.needsProvider && !limited,
         key: asked.keyForm, keyName: clean(asked.keyForm?.name, 64), keyPage: asked.keyForm?.page,
+        named: asked.keyForm && asked.account,
         beyond: limited, separately: asked.separable,
     });
     byId("account").replaceChildren(...asked.accounts.map(accountChoice), new Option("another account", "new", false, !asked.account));
@@ -141,6 +142,7 @@ async function decide(decision) {
             scopes: shown.scopes.map(scope => scope.scope).filter(scope => !left.has(scope)),
             request: link.get("request") ?? undefined, connection: link.get("connection") ?? undefined,
             separate: link.get("separate") === "true" || undefined, alsoFor: boxes("others", true), formToken: shown.formToken, key,
+            label: key === undefined ? undefined : byId("label").value.trim() || undefined,
         });
         byId("key").value = "";
         location.assign(path(answer.location));
@@ -157,11 +159,11 @@ function missing() {
 
 /** The link is still good, and what was typed still stands there; only the page has to be asked for again. */
 async function unstored(problem) {
-    const wrong = problem.document.errors?.find(({ member }) => member === "key");
+    const wrong = problem.document.errors?.find(({ member }) => member === "key" || member === "label");
     await load();
     if (!shown) return;
     say(wrong ? `Nothing was stored. Expected: ${clean(wrong.expected, 200)}.` : problem.sentence, { tone: "bad" });
-    byId("key").focus();
+    byId(wrong?.member ?? "key").focus();
 }
 
 function undecided(problem) {

@@ -66,7 +66,7 @@ function present(document_) {
     fill(document, {
         provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account", named: clean(outcome.account), nameless: !clean(outcome.account),
         scopes: usable.has(state) && outcome.scopes.length > 0, missing: outcome.missingScopes.length,
-        cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
+        told: requester && state !== "connected-unused", cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
     });
     byId("scopes").replaceChildren(...outcome.scopes.map(scopeRow));
     byId("missing").replaceChildren(...outcome.missingScopes.map(scopeRow));

@@ -17,7 +17,8 @@ function requestRow(request) {
     const row = stamp("request", {
         requester, kind: kindWord(request.requester.kind), addedBy: clean(request.requester.addedBy),
         provider: clean(request.providerName, 80), account: clean(request.account), reason: clean(request.reason, 300),
-        tool: clean(request.tool, 80), matchCode: clean(request.matchCode, 8), askedAt: request.askedAt,
+        tool: clean(request.tool, 80), address: clean(request.address, 60), ownAddress: request.ownAddress,
+        foreignAddress: !request.ownAddress, matchCode: clean(request.matchCode, 8), askedAt: request.askedAt,
         expiresAt: request.expiresAt, link: request.link, lost: !request.link,
     });
     row.querySelector("ul").append(...request.scopes.map(scopeRow));
