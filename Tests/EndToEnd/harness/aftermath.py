@@ -66,9 +66,14 @@ def snapshot(instance: Instance) -> bytes:
     """The database as one reader sees it now."""
     with closing(sqlite3.connect(instance.dir / DATABASE, timeout=10)) as source:
         source.execute("PRAGMA wal_autocheckpoint = 0")
-        with closing(sqlite3.connect(":memory:")) as copy:
-            source.backup(copy)
-            return standalone(bytearray(copy.serialize()))
+        return in_one(source)
+
+
+def in_one(source: sqlite3.Connection) -> bytes:
+    """A database and its WAL as one image."""
+    with closing(sqlite3.connect(":memory:")) as copy:
+        source.backup(copy)
+        return standalone(bytearray(copy.serialize()))
 
 
 def generations(instance: Instance) -> dict[bytes, int]:
@@ -79,8 +84,12 @@ def generations(instance: Instance) -> dict[bytes, int]:
 
 def sealed(instance: Instance, secrets: list[str]) -> list[str]:
     """The columns of boxes that ought to open with these tokens and ENCRYPTION_KEY, and do not."""
+    return sealed_in(snapshot(instance), instance, secrets)
+
+
+def sealed_in(image: bytes, instance: Instance, secrets: list[str]) -> list[str]:
     loot = Loot()
-    for table, columns, rows in read_tables(snapshot(instance)):
+    for table, columns, rows in read_tables(image):
         loot.rows[table] = [dict(zip(columns, row)) for row in rows]
     lines = (instance.dir / "etc/environment").read_text().splitlines()
     key = next(line for line in lines if line.startswith("ENCRYPTION_KEY=")).partition("=")[2]
