@@ -10,9 +10,9 @@ extension Broker {
         _ caller: OpenCaller, to provider: ProviderID, of person: PersonID, _ reach: PluginReach, at now: Instant
     ) throws(Refusal) {
         guard case .plugin(let plugin) = caller else { return }
-        guard reach.names(provider) else { throw .unknownProvider }
         // The same words as for a person who does not exist: a mute is nobody's business.
         guard !reach.isMuted else { throw .notPermitted(.unknownPerson) }
+        guard reach.names(provider) else { throw .unknownProvider }
         var allowances: [(key: RateTable.Key, perMinute: Int64)] = []
         if let rate = reach.operators?.ratePerMinute { allowances.append((RateTable.Key(plugin.id.bytes), rate)) }
         if let rate = reach.persons?.ratePerMinute {

@@ -137,7 +137,6 @@ extension Broker {
         for need: Need, _ request: VendRequest, of person: PersonID, provider: Provider, caller: OpenCaller,
         _ reach: PluginReach = .unlimited, at now: Instant
     ) throws -> Refusal {
-        guard try store.read({ try $0.person(person) }) != nil else { return .notPermitted(.unknownPerson) }
         guard provider.isConfigured else { return .providerNotConfigured(provider.name) }
         let declined = try store.read {
             try $0.declined(caller: caller.id, person: person, provider: provider.id, at: now)

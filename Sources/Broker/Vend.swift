@@ -43,6 +43,8 @@ extension Broker {
         // The operator's allow-list is the caller's; the person's own is asked when they are known to be meant.
         guard row.reach.operators?.names(request.provider) ?? true else { throw Refusal.unknownProvider }
         let owner = try authorize(caller, asking: request.userID, person: person)
+        // A plugin is told the same of somebody who is not there, and as early, as of one who muted it.
+        if row.candidates.isEmpty, caller.kind == .plugin { try requirePerson(owner) }
         try admit(caller, to: request.provider, of: owner, row.reach, at: now)
         let entry = try self.entry(request.provider)
         if !row.reach.hasNoLimits { try permit(door, at: entry, row.reach) }
@@ -105,6 +107,11 @@ extension Broker {
             guard let person else { throw Refusal.notPermitted(.unknownPerson) }
             return person
         }
+    }
+
+    @inline(never)
+    private func requirePerson(_ id: PersonID) throws {
+        guard try store.read({ try $0.person(id) }) != nil else { throw Refusal.notPermitted(.unknownPerson) }
     }
 
     private func hand<Answer>(

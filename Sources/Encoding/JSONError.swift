@@ -17,6 +17,4 @@ public enum JSONError: Error, Equatable, Sendable {
 
     /// For the caller of the reader, which alone knows which members there are.
     case duplicateMember(String)
-    case missingMember(String)
-    case unexpectedValue(member: String)
 }

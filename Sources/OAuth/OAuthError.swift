@@ -8,7 +8,6 @@ public struct OAuthError: Error, Hashable, Sendable {
         case unauthorizedClient = "unauthorized_client"
         case unsupportedGrantType = "unsupported_grant_type"
         case unsupportedResponseType = "unsupported_response_type"
-        case unsupportedTokenType = "unsupported_token_type"
         case invalidScope = "invalid_scope"
         case invalidTarget = "invalid_target"
         case accessDenied = "access_denied"
@@ -19,8 +18,6 @@ public struct OAuthError: Error, Hashable, Sendable {
         case authorizationPending = "authorization_pending"
         case slowDown = "slow_down"
         case expiredToken = "expired_token"
-        case serverError = "server_error"
-        case temporarilyUnavailable = "temporarily_unavailable"
     }
 
     public let code: Code

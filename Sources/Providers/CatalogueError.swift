@@ -1,3 +1,5 @@
+import Glibc
+
 /// Where something was written.
 public struct Place: Hashable, Sendable, CustomStringConvertible {
     public let file: String
@@ -50,7 +52,7 @@ extension CatalogueError: CustomStringConvertible {
 extension CatalogueError.Problem: CustomStringConvertible {
     public var description: String {
         switch self {
-        case .unreadable(let code): "cannot be read (errno \(code))"
+        case .unreadable(let code): "cannot be read: \(String(cString: strerror(code)))"
         case .notYAML(let problem): "not YAML: \(problem)"
         case .readableByOthers(let mode):
             "holds a client secret and has mode 0\(String(mode, radix: 8)), expected 0600"

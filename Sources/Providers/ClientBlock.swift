@@ -14,12 +14,15 @@ struct ClientBlock {
     let id: String
     let secret: Secret
     let place: Place
+    private let path: String
+    private let idVariable: String?
 
     init(reading value: SourceValue, path: String, environment: [String: String]) throws(CatalogueError) {
         var fields = try Fields(value, path: path)
-        place = fields.place
-        if let name = try fields.text("id_env") {
-            id = environment[name] ?? ""
+        (place, self.path) = (fields.place, path)
+        idVariable = try fields.text("id_env")
+        if let idVariable {
+            id = environment[idVariable] ?? ""
             _ = try fields.text("id")
         } else {
             id = try fields.text("id", expected: "the client's id")
@@ -58,6 +61,16 @@ struct ClientBlock {
         return false
     }
 
+    /// What a client without credentials lacks.
+    var lacking: String {
+        if id.isEmpty { return idVariable.map { "\($0) is not set" } ?? "client has no id" }
+        return switch secret {
+        case .environment(let name): "\(name) is not set"
+        case .file(let path, _): "\(path) is empty"
+        case .none, .written: "client has no secret"
+        }
+    }
+
     /// `nil`: what it names is not set.
     func credentials(_ environment: [String: String], isPublic: Bool) throws(CatalogueError) -> ClientCredentials? {
         guard !id.isEmpty else { return nil }
@@ -68,7 +81,14 @@ struct ClientBlock {
             guard let text = environment[name], !text.isEmpty else { return nil }
             return try Self.client(id, text, place)
         case .file(let path, let place):
-            let (text, mode) = try YAMLFile.read(path)
+            let (text, mode): (String, UInt32)
+            do {
+                (text, mode) = try YAMLFile.read(path)
+            } catch {
+                throw CatalogueError(
+                    place, field: "\(self.path).secret_file",
+                    .wrong(expected: "a file with the secret", found: error.description))
+            }
             guard mode & 0o177 == 0 else { throw CatalogueError(Place(file: path), .readableByOthers(mode: mode)) }
             let secret = text.hasSuffix("\n") ? String(text.dropLast()) : text
             return secret.isEmpty ? nil : try Self.client(id, secret, place)

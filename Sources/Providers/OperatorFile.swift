@@ -86,7 +86,7 @@ struct OperatorEntry {
             provider.client = try client.credentials(
                 environment, isPublic: provider.token.authentication == ClientAuthentication.none)
             provider.secretVariable = client.secretVariable
-            if provider.client == nil { warnings.append("\(id): not configured, client has no id or no secret") }
+            if provider.client == nil { warnings.append("\(id): not configured, \(client.lacking)") }
         } else {
             provider.client = try Catalogue.client(of: provider, environment, &warnings)
         }

@@ -63,8 +63,6 @@ public struct Provider: Sendable {
     public var isConfigured: Bool { client != nil || keyRules != nil }
     public var usesPKCE: Bool { authorize.pkce == .s256 }
 
-    /// What the provider calls the parameters of its answer to the redirect URI.
-    public var callbackNames: AuthorizationResponse.Names { authorize.callback }
     /// RFC 9207: an answer without `iss` is refused.
     public var expectsIssuer: Bool { authorize.requiresIssuer }
 

@@ -81,14 +81,14 @@ extension Provider {
         in object: JSONValue, of fields: JSONValue, requested: ScopeSet, at received: Instant
     ) -> TokenOutcome {
         let names = response.names
-        guard let access = object.value(at: names.accessToken)?.string, !access.isEmpty else {
-            return .unknown("malformed_token_response")
-        }
+        let refresh = object.value(at: names.refreshToken)?.string.flatMap { $0.isEmpty ? nil : $0 }
+        guard let access = object.value(at: names.accessToken)?.string, Self.isToken(access),
+            refresh.map(Self.isToken) ?? true
+        else { return .unknown("malformed_token_response") }
         let type = object.value(at: names.tokenType)?.string ?? "Bearer"
         guard ["bearer"].contains(type.lowercased()) || response.tokenTypes.contains(type.lowercased()) else {
             return .unknown("unsupported_token_type")
         }
-        let refresh = object.value(at: names.refreshToken)?.string.flatMap { $0.isEmpty ? nil : $0 }
         let lifetime = Lifetime(object.value(at: names.expiresIn))
         let refreshLifetime = Lifetime(object.value(at: names.refreshExpiresIn))
         do {
@@ -104,6 +104,12 @@ extension Provider {
         } catch {
             return .unknown("secure_memory")
         }
+    }
+
+    /// What fits behind `Bearer ` (RFC 6750 section 2.1), with all the punctuation that providers use. Anything else could not be
+    /// sent as it is.
+    private static func isToken(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
     }
 
     private var refreshDefaultSeconds: Int64? {

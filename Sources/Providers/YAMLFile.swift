@@ -10,7 +10,9 @@ public enum YAMLFile {
     public static func parse(_ text: String, file: String) throws(CatalogueError) -> SourceValue? {
         let node: Node?
         do {
-            node = try Yams.compose(yaml: text)
+            // YAML 1.2 section 5.2: a byte order mark in front is no content.
+            let marked = text.unicodeScalars.first == "\u{FEFF}"
+            node = try Yams.compose(yaml: marked ? String(text.unicodeScalars.dropFirst()) : text)
         } catch let error as YamlError {
             throw Self.error(error, file: file)
         } catch {

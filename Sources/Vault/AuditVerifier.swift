@@ -22,9 +22,6 @@ public struct AuditFinding: Hashable, Sendable {
         case listedOtherwise = "listed-otherwise"
         /// The table has records that are in no file.
         case unrecorded
-
-        /// A fault of the table and not of the files.
-        public var isOfTable: Bool { [.notListed, .listedOtherwise, .unrecorded].contains(self) }
     }
 
     /// What stands for the table where a file is named.

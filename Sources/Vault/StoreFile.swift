@@ -12,17 +12,58 @@ extension Store {
     public static func prepare(path: String, keys: StoreKeys) throws(VaultError) {
         var status = stat()
         if stat(path, &status) == 0 {
-            try refuseForeign(path, size: Int(status.st_size))
+            try refuseForeign(path)
         } else {
-            let descriptor = Glibc.open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
-            guard descriptor >= 0 else { throw .storage(code: 14) }
-            close(descriptor)
+            try makeFirst(path, keys)
         }
+        try bringUpToDate(path, journal: "wal", keys)
+    }
+
+    /// What a start would refuse, found without writing anything. A file that is not there yet is nothing to refuse.
+    public static func examine(path: String, keys: StoreKeys) throws(VaultError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return }
+        try refuseForeign(path)
+        try withReader(path) { db in
+            let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+            guard found <= Schema.versions.count else {
+                throw VaultError.newerSchema(found: found, known: Schema.versions.count)
+            }
+            guard try knowsKey(db, keys) else { throw VaultError.wrongEncryptionKey }
+        }
+    }
+
+    /// Under another name until it is whole: a file of this name without anything in it is a database that was lost, and
+    /// must not become a new one. Two who come first together make one.
+    private static func makeFirst(_ path: String, _ keys: StoreKeys) throws(VaultError) {
+        var status = stat()
+        if stat(path + "-wal", &status) == 0, status.st_size > 0 {
+            throw .damaged("there is no \(path), but its log")
+        }
+        let making = path + ".first"
+        let descriptor = Glibc.open(making, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .storage(code: 14) }
+        defer { close(descriptor) }
+        // Whoever waited for it here finds the database made.
+        guard flock(descriptor, LOCK_EX) == 0 else { throw .storage(code: 10) }
+        guard stat(path, &status) != 0 else { return }
+        // What a start that was killed left of it.
+        guard ftruncate(descriptor, 0) == 0 else { throw .storage(code: 10) }
+        try bringUpToDate(making, journal: "off", keys)
+        guard rename(making, path) == 0 else { throw .storage(code: 10) }
+        let folder = Glibc.open(
+            String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) + "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw .storage(code: 14) }
+        defer { close(folder) }
+        guard fsync(folder) == 0 else { throw .storage(code: 10) }
+    }
+
+    private static func bringUpToDate(_ path: String, journal: String, _ keys: StoreKeys) throws(VaultError) {
         let queue = try open(path, readonly: false)
         do {
             try queue.writeWithoutTransaction { db in
-                let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
-                guard mode == "wal" else { throw VaultError.foreignFile("journal mode \(mode ?? "unknown")") }
+                let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode = \(journal)")
+                guard mode == journal else { throw VaultError.foreignFile("journal mode \(mode ?? "unknown")") }
                 try migrate(db)
                 try checkEncryptionKey(db, keys)
             }
@@ -37,8 +78,7 @@ extension Store {
     }
 
     /// Looks at the first hundred bytes before SQLite may write any: a file that is not a database of ours stays as it is.
-    private static func refuseForeign(_ path: String, size: Int) throws(VaultError) {
-        guard size > 0 else { return }
+    private static func refuseForeign(_ path: String) throws(VaultError) {
         let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .storage(code: 14) }
         defer { close(descriptor) }
@@ -79,15 +119,18 @@ extension Store {
         }
     }
 
+    private static var keyCheck: AssociatedData { AssociatedData("toolshed/v1/key-check") }
+
+    /// Whether one of the keys is one that the file was made with, or it was made with none so far.
+    private static func knowsKey(_ db: Database, _ keys: StoreKeys) throws -> Bool {
+        let stored = try Data.fetchAll(db, sql: "SELECT value FROM meta WHERE name LIKE 'key-check:%'")
+        return stored.isEmpty || stored.contains { keys.tags.matches([UInt8]($0), keyCheck) }
+    }
+
     /// One tag per `ENCRYPTION_KEY`: a wrong key is told before anything is sealed under it.
     private static func checkEncryptionKey(_ db: Database, _ keys: StoreKeys) throws {
-        let data = AssociatedData("toolshed/v1/key-check")
-        let stored = try Data.fetchAll(db, sql: "SELECT value FROM meta WHERE name LIKE 'key-check:%'").map {
-            [UInt8]($0)
-        }
-        if stored.isEmpty || !stored.contains(where: { keys.tags.matches($0, data) }) {
-            guard stored.isEmpty else { throw VaultError.wrongEncryptionKey }
-        }
+        guard try knowsKey(db, keys) else { throw VaultError.wrongEncryptionKey }
+        let data = keyCheck
         let current = keys.tags.tag(data)
         let name = "key-check:\(current.prefix(2).map { String($0) }.joined(separator: "."))"
         try db.execute(

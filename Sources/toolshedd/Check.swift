@@ -1,10 +1,12 @@
 import ArgumentParser
 import Encoding
+import Envelope
 import Foundation
 import OAuth
 import Providers
 import Secrets
 import Settings
+import Vault
 
 /// `toolshedd check`: reads everything that a start would read, and says what holds, what is unwise, or what is wrong.
 struct Check: ParsableCommand {
@@ -21,11 +23,20 @@ struct Check: ParsableCommand {
         try SecureHeap.start(bytes: 256 * 1024)
         let environment = ProcessInfo.processInfo.environment
         let settings: Settings
+        let keys: EncryptionKeys
         do throws(SettingsError) {
             settings = try Settings.load(environment: environment)
-            _ = try Settings.encryptionKeys(environment: environment)
+            keys = try Settings.encryptionKeys(environment: environment)
         } catch {
             if json { show(json: true, "") { Self.write(error, to: &$0) } }
+            complain("\(error)")
+            throw ExitCode(78)
+        }
+        let storeKeys = StoreKeys(try keys.workerKeys())
+        do throws(VaultError) {
+            try Store.examine(path: settings.databasePath, keys: storeKeys)
+        } catch {
+            if json { show(json: true, "") { Self.write("\(error)", to: &$0) } }
             complain("\(error)")
             throw ExitCode(78)
         }
@@ -53,6 +64,13 @@ struct Check: ParsableCommand {
             $0.member("failedAuthenticationsPerSecond", settings.process.failedAuthenticationsPerSecond)
             $0.member("configured", configured)
             $0.member("warnings", settings.warnings)
+        }
+    }
+
+    private static func write(_ sentence: String, to writer: inout JSONWriter) {
+        writer.object {
+            $0.member("ok", false)
+            $0.member("error", sentence)
         }
     }
 

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 SECRET = "a-client-secret-that-nobody-prints"
 
 CORP = f"""\
@@ -77,3 +79,16 @@ def test_a_wrong_file_leaves_the_running_configuration(fresh):
     assert instance.ready()
     instance.provide("corp", CORP)
     assert instance.reload().returncode == 0
+
+
+def test_check_says_what_a_start_would_say_of_the_database_and_an_empty_file_is_none(fresh):
+    """A file that lost its content is no first start: everybody's vaults would seem never to have been."""
+    instance = fresh(double=False)
+    assert instance.toolshedd("check").returncode == 0, "there is none yet"
+    database = instance.dir / "state/toolshed.sqlite"
+    database.touch(mode=0o600)
+    said = instance.toolshedd("check", ok=False)
+    assert said.returncode == 78 and "The database is not one of Toolshed's" in said.stderr
+    with pytest.raises(AssertionError, match="not ready"):
+        instance.start()
+    assert database.stat().st_size == 0

@@ -170,10 +170,12 @@ def test_a_muted_plugin_gets_the_answer_of_a_person_who_is_not_there(instance, p
     assert listed(person, plugin)["muted"] is True
     nobody = plugin.vend("github", ["repo"], user=f"u_{UNKNOWN}")
     with rows.unchanged():
-        for provider, scopes in (("github", ["repo"]), ("github", ["gist"]), ("slack", ["chat:write"])):
+        for provider, scopes in (("github", ["repo"]), ("github", ["gist"]), ("slack", ["chat:write"]), ("nowhere", ["x"]),
+                                 ("notion", []), ("github", ["x" * 250 + str(n) for n in range(8)])):
             muted = plugin.vend(provider, scopes, user=person)
             assert_problem(muted, 403, "not-permitted")
             assert muted.json() == nobody.json()
+            assert plugin.vend(provider, scopes, user=f"u_{UNKNOWN}").json() == nobody.json()
     assert plugin.get(f"/api/requests/{open_need['requestId']}").json()["status"] == "declined"
     assert plugin.link("github", ["repo"], user=other)["reason"] == "not-connected", "for this person alone"
     assert change(person, plugin, muted=False).status_code == 204

@@ -98,7 +98,8 @@ struct TokenAnswerTests {
         arguments: [
             "", "{", #"{"access_token":"#, "[]", "null", #"{"access_token":""}"#, #"{"access_token":7}"#,
             #"{"access_token":null}"#, #"{"token":"t"}"#, "<html>access_token=t</html>", "\u{FEFF}", "{}",
-            #"{"access_token":"t","token_type":"mac"}"#,
+            #"{"access_token":"t","token_type":"mac"}"#, #"{"access_token":"a\nb"}"#, #"{"access_token":"a b"}"#,
+            #"{"access_token":"é"}"#, #"{"access_token":"t","refresh_token":"a\u0000"}"#,
         ])
     func unreadable(body: String) {
         #expect(parse(json(body)).isUnknown)

@@ -116,7 +116,9 @@ struct WrongFileTests {
         Case(
             name: "a secret file that is not there",
             text: head + "    client: { id: i, secret_file: /nonexistent/secret }\n",
-            refusal: "/nonexistent/secret: cannot be read (errno 2)"),
+            refusal:
+                "f.yaml:5:13: providers.corp.client.secret_file: expected a file with the secret, found /nonexistent/secret"
+        ),
     ]
 
     @Test("The place and the sentence are right", arguments: cases)

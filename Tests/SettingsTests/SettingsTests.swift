@@ -85,7 +85,7 @@ struct SettingsTests {
             ("http://127.0.0.1:8080/api/auth", "http://127.0.0.1:8080", "127.0.0.1"),
             ("http://localhost/api/auth", "http://localhost", "localhost"),
             ("http://[::1]:80/api/auth", "http://[::1]", "[::1]"),
-            ("https://example.com/tools/api/auth", "https://example.com", "example.com"),
+            ("https://example.com/api/auth", "https://example.com", "example.com"),
         ])
     func origins(base: String, origin: String, host: String) throws {
         let settings = try load(["AUTH_REDIRECT_BASE": base])
@@ -107,16 +107,10 @@ struct SettingsTests {
             "https://host/../api/auth", "https://host//api/auth", "https://host/x?y/api/auth",
             "https://host/#/api/auth",
             "https://ho st/api/auth", "https://-host/api/auth", "//host/api/auth", "https://host\\@evil/api/auth",
-            "https://host/xapi/auth",
+            "https://host/xapi/auth", "https://host/x/api/auth", "https://host/api/auth/",
         ])
     func refusedBases(base: String) {
         #expect(refusal(["AUTH_REDIRECT_BASE": base]).contains("expected an https URL"))
-    }
-
-    @Test("A path in front of /api/auth is a path of its own")
-    func xapi() {
-        #expect(RedirectBase(parsing: "https://host/xapi/auth") == nil)
-        #expect(RedirectBase(parsing: "https://host/x/api/auth") != nil)
     }
 
     @Test("toolshed.yaml is read, and a variable wins over it")

@@ -18,11 +18,14 @@ struct StoreFileTests {
         try Store.prepare(path: vault.path, keys: StoreKeys(same))
     }
 
-    @Test("A damaged, a foreign and a newer file are refused and not touched", arguments: ["junk", "foreign", "newer"])
+    @Test(
+        "A damaged, an empty, a foreign and a newer file are refused and not touched",
+        arguments: ["junk", "empty", "foreign", "newer"])
     func refused(kind: String) throws {
         let vault = try TestVault()
         let path = vault.folder + "/\(kind).sqlite"
         switch kind {
+        case "empty": try Data().write(to: URL(filePath: path))
         case "junk":
             try Data("this is not a database at all, but it is long enough to be one".utf8).write(
                 to: URL(filePath: path))
@@ -38,8 +41,26 @@ struct StoreFileTests {
         let before = try Data(contentsOf: URL(filePath: path))
         let keys = StoreKeys(try TestVault.keys(TestVault.key).workerKeys())
         #expect(throws: VaultError.self) { try Store.prepare(path: path, keys: keys) }
+        #expect(throws: VaultError.self) { try Store.examine(path: path, keys: keys) }
         #expect(try Data(contentsOf: URL(filePath: path)) == before)
         #expect(!FileManager.default.fileExists(atPath: path + "-wal"))
+    }
+
+    @Test(
+        "What is left of a first start that was killed is made anew, and a log without its database is not covered up")
+    func first() throws {
+        let vault = try TestVault()
+        let path = vault.folder + "/first.sqlite"
+        let keys = StoreKeys(try TestVault.keys(TestVault.key).workerKeys())
+        try Data(repeating: 7, count: 5000).write(to: URL(filePath: path + ".first"))
+        try Store.examine(path: path, keys: keys)
+        try Store.prepare(path: path, keys: keys)
+        try Store.examine(path: path, keys: keys)
+        #expect(!FileManager.default.fileExists(atPath: path + ".first"))
+        let log = vault.folder + "/lost.sqlite-wal"
+        try Data(repeating: 7, count: 5000).write(to: URL(filePath: log))
+        #expect(throws: VaultError.self) { try Store.prepare(path: vault.folder + "/lost.sqlite", keys: keys) }
+        #expect(!FileManager.default.fileExists(atPath: vault.folder + "/lost.sqlite"))
     }
 
     @Test("The file is for its owner only")

@@ -14,7 +14,6 @@ from .people import Person
 
 _numbers = itertools.count(1)
 CLI = "toolshed-cli"
-LOOPBACK = "http://127.0.0.1:33418/callback"
 
 
 def pkce() -> tuple[str, str]:
