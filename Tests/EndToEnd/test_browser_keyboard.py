@@ -4,6 +4,7 @@ the focus is seen wherever it is, a question gives it back when it is left, and 
 import json
 import re
 
+import decryptor
 import pytest
 from playwright.sync_api import expect
 
@@ -163,6 +164,17 @@ def test_the_last_key_is_given_up_only_after_a_second_yes(page, keys, person):
     assert person.get("/api/me").status_code == 401
 
 
+def test_an_account_from_elsewhere_signs_in(profiles, double):
+    keys = Keyboard(profiles().new_page())
+    keys.page.goto("/sign-in")
+    keys.press(keys.button(keys.page, "Sign in with Corp sign-on"))
+    keys.press(keys.button(keys.page, "Allow as octo"))
+    expect(keys.page.get_by_text("This browser has a vault of its own now")).to_be_visible()
+    expect(heading(keys.page)).to_be_focused()
+    keys.press(keys.page.get_by_role("link", name="Continue"))
+    keys.page.wait_for_url("**/vault")
+
+
 # Two vaults
 
 def test_two_browsers_are_linked(page, keys, person, profiles):
@@ -219,6 +231,17 @@ def test_an_offer_is_declined_and_a_recovery_code_links_instead(page, keys, pers
     there.press(there.button(there.page, "Link"))
     expect(heading(there.page)).to_have_text("Linked")
     assert twin.connections()[0]["account"] == "octo"
+
+
+def test_a_program_that_no_longer_opens_the_vault_is_given_its_key(page, keys, person):
+    person.connect(GITHUB)
+    key, lost = person.api_key("nightly report"), person.api_key()
+    person.instance.sql("UPDATE slot SET vault_tag = randomblob(32) WHERE id = ?", decryptor.identifier(key.id))
+    person.post("/api/vault/lost", {"holder": lost.id})
+    page.goto(key.link("github", ["repo"])["authorizationUrl"])
+    keys.press(keys.button(page, "Give it the key"))
+    keys.hears("The program goes on by itself")
+    until(lambda: key.vend("github", ["repo"]).status_code == 200, "the key to work again")
 
 
 # What is asked
