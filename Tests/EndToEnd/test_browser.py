@@ -206,11 +206,13 @@ def test_the_wrong_person_learns_nothing_about_whose_link_it_is(page, person, ot
     theirs = browser.new_page()
     theirs.goto(need["authorizationUrl"])
     expect(heading(theirs)).to_have_text("This link is not for you")
+    expect(theirs.get_by_role("main")).to_contain_text(f"you are signed in as {other.name}")
     said = theirs.locator("body").inner_text()
     for secret in (person.name, person.user_id, plugin.name, "Quarterly numbers", "numbers", need["matchCode"], "GitHub"):
         assert secret not in said
     expect(button(theirs, "Approve")).to_be_hidden()
     look(theirs, "consent-wrong-person")
+    expect(theirs.get_by_role("link", name="Open your vault")).to_be_visible()
     status = plugin.get(f"/api/requests/{need['requestId']}").json()
     assert status["status"] == "pending" and status["mismatch"] is True
     connect(page, need["authorizationUrl"])

@@ -41,6 +41,13 @@ function refuse(problem) {
     const state = problem.status === 401 ? "sign-in" : states.has(code) ? code : "failed";
     if (state === "failed") say(problem.sentence, { tone: "bad" });
     settle(state);
+    if (state === "owner-mismatch") sayWho();
+}
+
+/** Who reads it may be somebody with two accounts, or at a machine of many. */
+async function sayWho() {
+    const me = await call("GET", "/api/me").catch(() => null);
+    if (me && !shown) fill(document, { signedInAs: clean(me.name, 80) || "an unnamed person" });
 }
 
 /** Any state in which there is nothing to decide: it shows nothing of whom the link may be for. */
