@@ -219,6 +219,30 @@ def test_the_wrong_person_learns_nothing_about_whose_link_it_is(page, person, ot
     assert plugin.token("github", ["repo"], user=person)
 
 
+def test_the_wrong_person_sees_who_they_are_and_comes_back_as_somebody_else(person, other, profiles, plugin, look):
+    need = plugin.link("github", ["repo"], user=person)
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    browser = profiles()
+    lend_session(browser, other)
+    page = browser.new_page()
+    page.goto(need["authorizationUrl"])
+    expect(heading(page)).to_have_text("This link is not for you")
+    expect(page.get_by_role("main")).to_contain_text("you are signed in as Charles Babbage")
+    expect(page.get_by_role("link", name="Open your vault")).to_be_visible()
+    button(page, "Sign out and use another account").click()
+    look(page, "consent-wrong-person-leaves")
+    button(page, "Cancel").click()
+    assert other.get("/api/me").status_code == 200, "not before yes"
+    button(page, "Sign out and use another account").click()
+    button(page, "Sign out").click()
+    page.wait_for_url("**/sign-in")
+    assert other.get("/api/me").status_code == 401
+    page.get_by_label("Recovery code").fill(code)
+    button(page, "Use the recovery code").click()
+    expect(heading(page)).to_have_text(f"{plugin.name} asks for GitHub")
+    expect(page.get_by_text("Signed in as Ada Lovelace")).to_be_visible()
+
+
 def test_a_link_opened_twice_connects_once(page, person, plugin, browser, double, look):
     need = plugin.link("github", ["repo"], user=person)
     tabs = [page, browser.new_page()]

@@ -46,8 +46,20 @@ function refuse(problem) {
 
 /** Who reads it may be somebody with two accounts, or at a machine of many. */
 async function sayWho() {
-    const me = await call("GET", "/api/me").catch(() => null);
-    if (me && !shown) fill(document, { signedInAs: clean(me.name, 80) || "an unnamed person" });
+    const answer = await call("GET", "/api/me").catch(() => null);
+    if (!answer || shown) return;
+    const me = clean(answer.name, 80) || "an unnamed person";
+    fill(document, { signedInAs: me, me });
+}
+
+async function switchAccount() {
+    const [{ ask }, { takeAway }] = await Promise.all([import("/question.js"), import("/vault-keys.js")]);
+    const button = byId("switch");
+    ask(button, {
+        effect: "This browser’s key to the vault of the account that is signed in is deleted. What else opens the vault goes on opening it.",
+        yes: "Sign out",
+        act: () => takeAway(button, "POST", "/api/sign-out", "Sign out", signIn),
+    });
 }
 
 /** Any state in which there is nothing to decide: it shows nothing of whom the link may be for. */
@@ -187,6 +199,7 @@ function undecided(problem) {
 start(() => {
     byId("approve").addEventListener("click", () => decide("approve"));
     byId("decline").addEventListener("click", () => decide("decline"));
+    byId("switch").addEventListener("click", switchAccount);
     byId("key-form").addEventListener("submit", event => {
         event.preventDefault();
         if (!byId("approve").disabled && !byId("approve").hidden) decide("approve");
