@@ -10,6 +10,7 @@ public enum RecordViolation: Error, Equatable, Sendable {
     case role(UInt16)
     case beginLength(Int)
     case multiplexed
+    case padding(type: UInt8)
     case parameterName
     case parameterValue
     case parametersTooLarge
@@ -85,6 +86,9 @@ struct RecordGuard {
     }
 
     /// §3.3: version, type, requestId (2), contentLength (2), paddingLength, reserved.
+    ///
+    /// Where libfcgi begins another stream it forgets that padding is still to come, and reads it as records that were
+    /// never looked at here. No web server pads those two.
     private mutating func admitHeader() throws(RecordViolation) {
         let version = UInt8(truncatingIfNeeded: header >> 56)
         let type = UInt8(truncatingIfNeeded: header >> 48)
@@ -96,11 +100,13 @@ struct RecordGuard {
         switch (stage, type) {
         case (.begin, 1):
             guard content == 8 else { throw .beginLength(content) }
+            guard padding == 0 else { throw .padding(type: type) }
             requestID = identifier
         case (.parameters, 4):
             guard identifier == requestID else { throw .multiplexed }
             if content == 0 {
                 guard expected == .nameLength else { throw .truncatedParameters }
+                guard padding == 0 else { throw .padding(type: type) }
                 stage = .body
             }
         case (.body, 5):

@@ -47,6 +47,14 @@ private struct Seeded: RandomNumberGenerator {
         ("parameters first", Record.stream(4, Record.pair("A", "1")), .unexpectedRecord(type: 4)),
         ("two beginnings", Record.begin() + Record.begin(), .unexpectedRecord(type: 1)),
         ("two requests at once", Record.begin() + Record.begin(id: 2), .multiplexed),
+        (
+            "a beginning with padding, which libfcgi reads as a record",
+            Record.bytes(type: 1, [0, 1, 1, 0, 0, 0, 0, 0], padding: 8) + proper.dropFirst(16), .padding(type: 1)
+        ),
+        (
+            "an end of parameters with padding, which libfcgi reads as a record",
+            Record.begin() + Record.bytes(type: 4, padding: 8) + Record.bytes(type: 5), .padding(type: 4)
+        ),
         ("another request's parameters", Record.begin() + Record.bytes(type: 4, id: 2, [0]), .multiplexed),
         ("no role", Record.begin(role: 0), .role(0)),
         ("the filter role", Record.begin(role: 3), .role(3)),
