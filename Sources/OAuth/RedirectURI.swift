@@ -60,7 +60,8 @@ public struct RedirectURI: Hashable, Sendable {
     /// Whether the registered `self` permits `asked`: the same bytes, or the same loopback address on another port
     /// (RFC 8252 section 7.3; the name `localhost` too, because clients send it).
     public func permits(_ asked: String) -> Bool {
-        if asked == text { return true }
+        // `==` takes U+212A for the letter K: the same characters are not the same bytes.
+        if asked.utf8.elementsEqual(text.utf8) { return true }
         guard kind == .loopback, let other = RedirectURI(registering: asked), other.kind == .loopback else {
             return false
         }

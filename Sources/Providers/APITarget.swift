@@ -77,8 +77,9 @@ extension APITarget {
         var current = Array(segment)
         while true {
             guard let text = String(validating: current, as: UTF8.self) else { throw .notUnicode }
-            let folded = folded(text)
-            guard !folded.unicodeScalars.contains(where: { isControl($0) || $0 == "\\" }) else { throw .character }
+            // By code points: a mark behind a slash makes another character of it for us alone.
+            let folded = Array(folded(text).unicodeScalars)
+            guard !folded.contains(where: { isControl($0) || $0 == "\\" }) else { throw .character }
             let parts = folded.split(separator: "/", omittingEmptySubsequences: false)
             if parts.count > 1 { hasSlash = true }
             guard !parts.contains(where: { isDots($0) }) else { throw .dotSegment }
@@ -89,9 +90,9 @@ extension APITarget {
     }
 
     /// `.` and `..`, and what some servers take for them: with parameters behind (`..;x`), blanks or more dots.
-    private static func isDots(_ part: Substring) -> Bool {
+    private static func isDots(_ part: ArraySlice<Unicode.Scalar>) -> Bool {
         let name = part.prefix { $0 != ";" }
-        return name.contains(".") && name.allSatisfy { $0 == "." || $0.isWhitespace }
+        return name.contains(".") && name.allSatisfy { $0 == "." || $0.properties.isWhitespace }
     }
 
     /// Look-alikes that Unicode's compatibility forms turn into dots and slashes.
@@ -151,10 +152,10 @@ extension APITarget {
 
     /// As the most lenient reader takes a name: case, an index behind it, and PHP's dots and blanks for underscores.
     private static func plain(_ name: String) -> String {
-        var text = name.lowercased().prefix { $0 != "[" }
-        text = text.drop { $0.isWhitespace }
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return String(text.map { $0 == "." || $0 == "-" || $0.isWhitespace ? "_" : $0 })
+        var text = name.lowercased().unicodeScalars.prefix { $0 != "[" }.drop { $0.properties.isWhitespace }
+        while text.last?.properties.isWhitespace == true { text.removeLast() }
+        return String(
+            String.UnicodeScalarView(text.map { $0 == "." || $0 == "-" || $0.properties.isWhitespace ? "_" : $0 }))
     }
 
     /// Credentials (RFC 6750 §2.3 and Google's older name) and forms of method override.

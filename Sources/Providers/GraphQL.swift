@@ -72,37 +72,45 @@ public struct GraphQLCall: Hashable, Sendable {
         field = kinds.count == 1 && fields.count == 1 ? fields[0] : nil
     }
 
-    /// Names and punctuation; strings and comments are left out.
+    /// Names and punctuation; strings and comments are left out. By code points, as GraphQL has it (October 2021, §2.1):
+    /// a mark behind a quote would make another character of it, and what follows would be read as if it were quoted.
     private static func tokens(_ text: String) -> [String] {
         var tokens: [String] = []
-        var rest = Substring(text)
+        var rest = text.unicodeScalars[...]
         while let first = rest.first {
             if first == "#" {
-                rest = rest.drop { !$0.isNewline }
-            } else if rest.hasPrefix("\"\"\"") {
+                rest = rest.drop { $0 != "\n" && $0 != "\r" }
+            } else if rest.starts(with: quotes) {
                 rest = rest.dropFirst(3)
-                while !rest.isEmpty, !rest.hasPrefix("\"\"\"") {
-                    rest = rest.dropFirst(rest.hasPrefix("\\\"\"\"") ? 4 : 1)
+                while !rest.isEmpty, !rest.starts(with: quotes) {
+                    rest = rest.dropFirst(rest.starts(with: escapedQuotes) ? 4 : 1)
                 }
                 rest = rest.dropFirst(3)
             } else if first == "\"" {
                 rest = rest.dropFirst()
-                while let character = rest.first, character != "\"" { rest = rest.dropFirst(character == "\\" ? 2 : 1) }
+                while let next = rest.first, next != "\"" { rest = rest.dropFirst(next == "\\" ? 2 : 1) }
                 rest = rest.dropFirst()
-            } else if isName(String(first)) {
-                let name = rest.prefix { $0.isLetter || $0.isNumber || $0 == "_" }
-                tokens.append(String(name))
+            } else if beginsName(first) {
+                let name = rest.prefix { beginsName($0) || ("0"..."9").contains($0) }
+                tokens.append(String(Substring(name)))
                 rest = rest.dropFirst(name.count)
-            } else if rest.hasPrefix("...") {
+            } else if rest.starts(with: "...".unicodeScalars) {
                 tokens.append("...")
                 rest = rest.dropFirst(3)
             } else {
-                if !first.isWhitespace, first != "," { tokens.append(String(first)) }
+                if !first.properties.isWhitespace, first != "," { tokens.append(String(first)) }
                 rest = rest.dropFirst()
             }
         }
         return tokens
     }
 
-    private static func isName(_ token: String) -> Bool { token.first.map { $0.isLetter || $0 == "_" } ?? false }
+    private static let quotes = "\"\"\"".unicodeScalars
+    private static let escapedQuotes = "\\\"\"\"".unicodeScalars
+
+    private static func isName(_ token: String) -> Bool { token.unicodeScalars.first.map(beginsName) ?? false }
+
+    private static func beginsName(_ scalar: Unicode.Scalar) -> Bool {
+        ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_"
+    }
 }

@@ -139,6 +139,14 @@ import Testing
         #expect(left != nil && left == right)
     }
 
+    @Test("Another code point for the same character is another address")
+    func canonicallyEqual() throws {
+        let registered = try #require(RedirectURI(registering: "https://app.example/cb?K=1;2"))
+        #expect(registered.permits("https://app.example/cb?K=1;2"))
+        #expect(!registered.permits("https://app.example/cb?\u{212A}=1;2"))
+        #expect(!registered.permits("https://app.example/cb?K=1\u{37E}2"))
+    }
+
     @Test(
         "Not the same resource, or none",
         arguments: [

@@ -184,4 +184,15 @@ struct APITargetTests {
         }
         #expect(passed > 1_000, "\(passed)")
     }
+
+    @Test("A mark behind a slash or a semicolon hides neither, nor the dots before it")
+    func marks() throws {
+        for mark in ["%CC%81", "%E2%80%8D", "%EF%B8%8F"] {
+            #expect(Self.outcome("/a/..%3B\(mark)/b") == .dotSegment)
+            #expect(Self.outcome("/a/..%2F\(mark)b") == .dotSegment)
+            #expect(Self.outcome("/a/%2e%2e%252F\(mark)b") == .dotSegment)
+            #expect(try APITarget(parsing: "/a%2F\(mark)b").hasEncodedSlash)
+            #expect(Self.outcome("/a?access_token%5B\(mark)%5D=x") == .parameter("access_token"))
+        }
+    }
 }

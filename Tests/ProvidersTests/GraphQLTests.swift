@@ -54,4 +54,13 @@ struct GraphQLTests {
         #expect(found("[1]") == nil)
         #expect(linear.operation(.post, target)?.name == nil)
     }
+
+    @Test("A mark behind a quote does not hide a mutation, nor does a line end of Unicode end a comment")
+    func codePoints() {
+        let hidden = GraphQLCall(document: "{ a(x: \"\u{301}\") } mutation { deleteAll } #\") }")
+        #expect(hidden?.kind == .mutation)
+        let comment = GraphQLCall(document: "{ a } # \u{2028} mutation { b }")
+        #expect(comment?.kind == .query)
+        #expect(comment?.field == "a")
+    }
 }
