@@ -166,7 +166,7 @@ extension RefreshEngine {
     ) throws -> Settled {
         let id = flight.connection.id
         let isOurs = try rows.release(
-            flight.claim, code: String(code.prefix(128)), retryAt: retryAt, mayHaveHappened: mayHaveHappened)
+            flight.claim, code: code.cut(to: 128), retryAt: retryAt, mayHaveHappened: mayHaveHappened)
         guard isOurs else {
             return Settled(id: id, answer: try lookAgain(flight, rows), dueAt: nil, record: nil)
         }

@@ -55,7 +55,7 @@ public struct AuthorizationResponse: Sendable {
         self.state = state
         if let error {
             let text = fields.first { $0.name == names.errorText }?.value
-            outcome = .error(code: String(error.prefix(128)), text: text.map { String($0.prefix(Limit.text)) })
+            outcome = .error(code: error.cut(to: 128), text: text?.cut(to: Limit.text))
         } else if let code {
             guard code.utf8.count <= Limit.code else { throw .tooLong("code") }
             do {
@@ -76,7 +76,7 @@ public struct AuthorizationResponse: Sendable {
             if required { throw .absent }
             return
         }
-        if let expected, issuer != expected { throw .different }
+        if let expected, !issuer.utf8.elementsEqual(expected.utf8) { throw .different }
     }
 }
 

@@ -1,3 +1,4 @@
+import Encoding
 import OAuth
 import Secrets
 
@@ -93,7 +94,7 @@ extension Provider {
         let id = parts.joined(separator: ":")
         guard !id.isEmpty, id.utf8.count <= 512 else { return nil }
         let named = fill(source.label) ?? source.name.flatMap(lookUp) ?? source.email.flatMap(lookUp)
-        let label = named.map { String($0.prefix(200)) } ?? id
-        return AccountIdentity(id: id, label: label, tenant: source.tenant.flatMap(fill).map { String($0.prefix(200)) })
+        let label = named?.cut(to: 200) ?? id
+        return AccountIdentity(id: id, label: label, tenant: source.tenant.flatMap(fill)?.cut(to: 200))
     }
 }

@@ -47,7 +47,7 @@ extension Provider {
     }
 
     private func refusal(_ code: String, in fields: JSONValue, status: Int, for grant: GrantType) -> TokenOutcome {
-        let code = String(code.prefix(128))
+        let code = code.cut(to: 128)
         let kind = errorClass(code, for: grant)
         if status >= 500, kind == .transient { return .unknown(code) }
         return .refused(code: code, class: kind)
@@ -138,7 +138,7 @@ extension Provider {
     private func metadata(of fields: JSONValue) -> [String: String] {
         var kept: [String: String] = [:]
         for path in response.metadata where !response.secretMetadata.contains(path) {
-            if let text = fields.value(at: path)?.text { kept[path] = String(text.prefix(1024)) }
+            if let text = fields.value(at: path)?.text { kept[path] = text.cut(to: 1024) }
         }
         return kept
     }

@@ -118,6 +118,15 @@ struct AuthorizationResponseTests {
         }
     }
 
+    @Test("An error is cut by code points, however many make a character")
+    func marks() throws {
+        let marked = String(repeating: "e%CC%81", count: 400)
+        let response = try AuthorizationResponse(parsing: "error=\(marked)&error_description=\(marked)&state=s")
+        guard case .error(let code, let text) = response.outcome else { throw AuthorizationResponseError.malformed }
+        #expect(code.unicodeScalars.count == 128)
+        #expect(text?.unicodeScalars.count == AuthorizationResponse.Limit.text)
+    }
+
     @Test("Any query is read or refused, never a crash")
     func anything() {
         let alphabet = Array("codestaiserr=&%+2F;#?\u{00E9}\u{0}")

@@ -72,6 +72,16 @@ struct TokenAnswerTests {
         #expect(parse(json(#"{"error":{"code":7}}"#, status: 400)).refusal == "error transient")
     }
 
+    @Test("A code of marks upon marks is cut like any other")
+    func marks() {
+        let body = #"{"error": "e\#(String(repeating: "\u{301}", count: 600))"}"#
+        guard case .refused(let code, _) = parse(ProviderReply(status: 400, body: Array(body.utf8))) else {
+            Issue.record("an error is no refusal")
+            return
+        }
+        #expect(code.unicodeScalars.count == 128)
+    }
+
     @Test("An error that is null or empty is none")
     func noError() {
         #expect(parse(json(#"{"access_token":"t","error":null}"#)).tokens != nil)
