@@ -49,13 +49,7 @@ extension Gateway {
     }
 
     func cookies(_ exchange: Exchange) -> [String: String] {
-        let pairs = (exchange.parameter("HTTP_COOKIE") ?? "").split(separator: ";").compactMap {
-            pair -> (String, String)? in
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2 else { return nil }
-            return (String(parts[0].drop { $0 == " " }), String(parts[1]))
-        }
-        return Dictionary(grouping: pairs, by: \.0).compactMapValues { $0.count == 1 ? $0[0].1 : nil }
+        exchange.withParameter("HTTP_COOKIE") { CookieHeader.parse($0) } ?? [:]
     }
 
     /// W-CSRF-1, for everything that a cookie authenticates or makes.
