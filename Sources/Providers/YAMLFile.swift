@@ -5,6 +5,8 @@ import Yams
 public enum YAMLFile {
     /// Largest configuration file that is read, in bytes.
     public static let maximumBytes = 1 << 20
+    /// Most values in one: aliases of aliases make any number of a few lines.
+    static let maximumValues = 1 << 17
 
     /// The single document of a text; `nil` when it is empty.
     public static func parse(_ text: String, file: String) throws(CatalogueError) -> SourceValue? {
@@ -19,7 +21,8 @@ public enum YAMLFile {
             throw CatalogueError(Place(file: file), .notYAML("unreadable"))
         }
         guard let node else { return nil }
-        return try convert(node, file: file, depth: 0)
+        var left = maximumValues
+        return try convert(node, file: file, depth: 0, &left)
     }
 
     /// Reads a whole file, with its permission bits.
@@ -50,10 +53,16 @@ public enum YAMLFile {
         return (text, status.st_mode & 0o7777)
     }
 
-    private static func convert(_ node: Node, file: String, depth: Int) throws(CatalogueError) -> SourceValue {
+    private static func convert(_ node: Node, file: String, depth: Int, _ left: inout Int) throws(CatalogueError)
+        -> SourceValue
+    {
         let place = Place(file: file, line: node.mark?.line ?? 0, column: node.mark?.column ?? 0)
         guard depth < 32 else {
             throw CatalogueError(place, .wrong(expected: "at most 32 levels", found: "more"))
+        }
+        left -= 1
+        guard left >= 0 else {
+            throw CatalogueError(place, .wrong(expected: "at most \(maximumValues) values", found: "more"))
         }
         switch node {
         case .scalar(let scalar):
@@ -62,7 +71,7 @@ public enum YAMLFile {
             return .text(scalar.string, place)
         case .sequence(let sequence):
             var values: [SourceValue] = []
-            for element in sequence { values.append(try convert(element, file: file, depth: depth + 1)) }
+            for element in sequence { values.append(try convert(element, file: file, depth: depth + 1, &left)) }
             return .list(values, place)
         case .mapping(let mapping):
             var members: [SourceValue.Member] = []
@@ -71,7 +80,7 @@ public enum YAMLFile {
                 guard case .scalar(let name) = key else {
                     throw CatalogueError(keyPlace, .wrong(expected: "a name", found: "a structure"))
                 }
-                let converted = try convert(value, file: file, depth: depth + 1)
+                let converted = try convert(value, file: file, depth: depth + 1, &left)
                 members.append(SourceValue.Member(name: name.string, place: keyPlace, value: converted))
             }
             return .map(members, place)

@@ -255,4 +255,13 @@ struct WrongFileTests {
             }
         }
     }
+
+    @Test("Aliases of aliases are refused before they fill the memory")
+    func aliases() {
+        let text = (1...8).reduce("v0: &v0 [1, 2, 3, 4, 5, 6, 7, 8]\n") { text, level in
+            let values = repeatElement("*v\(level - 1)", count: 8).joined(separator: ", ")
+            return text + "v\(level): &v\(level) [\(values)]\n"
+        }
+        #expect(throws: CatalogueError.self) { try YAMLFile.parse(text, file: "f.yaml") }
+    }
 }
