@@ -4,6 +4,8 @@ public enum FormError: Error, Equatable, Sendable {
     /// A `%` that is not followed by two hexadecimal digits.
     case malformedEscape
     case invalidUTF8
+    /// More of them behind each other than any writing has (`Marks`).
+    case tooManyMarks
 }
 
 /// `application/x-www-form-urlencoded`, as RFC 6749 Appendix B uses it.
@@ -51,6 +53,7 @@ public enum Form {
     private static func decode(_ bytes: some Collection<UInt8>) throws(FormError) -> String {
         guard let decoded = Percent.decode(bytes: bytes, plusIsSpace: true) else { throw .malformedEscape }
         guard let text = String(validating: decoded, as: UTF8.self) else { throw .invalidUTF8 }
+        guard Marks.areFew(in: text) else { throw .tooManyMarks }
         return text
     }
 }

@@ -12,6 +12,8 @@ public enum JSONError: Error, Equatable, Sendable {
     case invalidUTF8(at: Int)
     /// RFC 8259 §8.2: half of a surrogate pair stands for no character.
     case loneSurrogate(at: Int)
+    /// More of them behind each other than any writing has (`Marks`).
+    case tooManyMarks(at: Int)
     case numberOutOfRange(at: Int)
     case wrongKind(expected: JSONKind, found: JSONKind, at: Int)
 

@@ -19,7 +19,7 @@ extension JSONReader {
             switch bytes[position] {
             case UInt8(ascii: "\""):
                 let raw = UnsafeRawBufferPointer(rebasing: bytes[start..<position])
-                try Self.checkUTF8(raw, at: start)
+                try Self.checkText(raw, hasEscapes, at: start)
                 position += 1
                 return hasEscapes ? Self.unescaping(raw, body) : body(raw)
             case UInt8(ascii: "\\"):
@@ -99,16 +99,30 @@ extension JSONReader {
 
     // MARK: Strings
 
-    private static func checkUTF8(_ raw: UnsafeRawBufferPointer, at start: Int) throws(JSONError) {
-        guard !raw.allSatisfy({ $0 < 0x80 }) else { return }
-        var decoder = UTF8()
-        var rest = raw.makeIterator()
-        while true {
-            switch decoder.decode(&rest) {
-            case .scalarValue: continue
-            case .emptyInput: return
-            case .error: throw .invalidUTF8(at: start)
+    /// UTF-8, and no character of marks without end; escapes have been checked.
+    private static func checkText(
+        _ raw: UnsafeRawBufferPointer, _ hasEscapes: Bool, at start: Int
+    ) throws(JSONError) {
+        guard hasEscapes || !raw.allSatisfy({ $0 < 0x80 }) else { return }
+        var marks = Marks()
+        var rest = raw[...]
+        while let first = rest.first {
+            let scalar: Unicode.Scalar
+            if first == UInt8(ascii: "\\") {
+                var reader = JSONReader(bytes: UnsafeRawBufferPointer(rebasing: rest.dropFirst()), depth: 0)
+                scalar = reader.escapedScalar()
+                rest = rest.dropFirst(1 + reader.position)
+            } else if first < 0x80 {
+                scalar = Unicode.Scalar(first)
+                rest = rest.dropFirst()
+            } else {
+                var decoder = UTF8()
+                var bytes = rest.prefix(4).makeIterator()
+                guard case .scalarValue(let decoded) = decoder.decode(&bytes) else { throw .invalidUTF8(at: start) }
+                scalar = decoded
+                rest = rest.dropFirst(UTF8.width(decoded))
             }
+            guard marks.admit(scalar) else { throw .tooManyMarks(at: start) }
         }
     }
 

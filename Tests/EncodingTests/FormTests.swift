@@ -26,6 +26,14 @@ import Testing
         #expect(throws: FormError.invalidUTF8) { try Form.parse([0x61, 0x3D, 0xC0, 0xAF]) }
     }
 
+    @Test("Marks without end are refused, and as many as any writing has are taken")
+    func marks() throws {
+        func text(_ count: Int) -> String { "a=e" + String(repeating: "\u{301}\u{316}", count: count / 2) }
+        #expect(try parse(text(30)).count == 1)
+        #expect(throws: FormError.tooManyMarks) { try parse(text(32)) }
+        #expect(throws: FormError.tooManyMarks) { try parse(String(repeating: "%CC%81", count: 31)) }
+    }
+
     @Test("Limits hold")
     func limits() {
         #expect(throws: FormError.tooLong(limit: 3)) { try Form.parse(Array("a=12".utf8), maximumBytes: 3) }

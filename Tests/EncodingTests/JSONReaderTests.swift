@@ -30,6 +30,20 @@ import Testing
         #expect(lifetime == 60)
     }
 
+    @Test("Marks without end are refused, escaped or not, and as many as any writing has are read")
+    func marks() throws {
+        for mark in ["\u{301}", "\u{316}", #"\u0301"#, #"\uD834\uDD67"#] {
+            let (few, many) = (String(repeating: mark, count: 30), String(repeating: mark, count: 31))
+            let read = try read("\"e\(few)\"") { (reader) throws(JSONError) in try reader.string() }
+            #expect(read.unicodeScalars.count == 31)
+            let twice = "[\"\(few)\",\"\(few)e\(few)\"]"
+            #expect(try self.read(twice) { (reader) throws(JSONError) in try reader.stringArray() }.count == 2)
+            #expect(throws: JSONError.tooManyMarks(at: 1)) {
+                try self.read("\"e\(many)\"") { (reader) throws(JSONError) in try reader.string() }
+            }
+        }
+    }
+
     @Test("A caller refuses a duplicate by throwing")
     func duplicate() {
         var seen: Set<String> = []
