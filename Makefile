@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # From anywhere (make -C, make -f), and from a folder with a space in its name.
 here := $(shell dirname '$(strip $(MAKEFILE_LIST))')/
 
-.PHONY: help up down reload build test lint format bench faults install
+.PHONY: help up down reload build test lint format bench faults fuzz install
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' '$(here)Makefile' | expand -t 16
@@ -40,6 +40,9 @@ bench: ## The table of docs/BENCHMARKS.md, measured here
 
 faults: ## What docs/FAULTS.md promises of crashes, disks and networks (ONLY="F20 F37", SOAK=minutes, FULL=1)
 	@'$(here)scripts/faults'
+
+fuzz: ## The parsers under libFuzzer, a while each (ONLY="json form", SECONDS_EACH=30)
+	@'$(here)scripts/fuzz'
 
 install: ## Binary, units, nginx site and pages to where Debian has them (DESTDIR=)
 	@'$(here)scripts/install'

@@ -10,6 +10,25 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+// The same sources twice, which SwiftPM allows only in turn: `swift test` replays the corpus, `make fuzz` sets the variable
+// and gets the executable that libFuzzer drives.
+let fuzzed: [Target.Dependency] = [
+    "Assertions", "CFastCGI", "COpenSSL", "Encoding", "Envelope", "FastCGI", "MCP", "OAuth", "Providers", "Secrets",
+]
+let fuzz: [Target] =
+    Context.environment["TOOLSHED_FUZZ"] == nil
+    ? [
+        .testTarget(
+            name: "FuzzTests", dependencies: fuzzed, path: "Tests/Fuzz", exclude: ["CLibFuzzer", "Driver.swift"],
+            swiftSettings: settings)
+    ]
+    : [
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+        .executableTarget(
+            name: "fuzz", dependencies: fuzzed + ["CLibFuzzer"], path: "Tests/Fuzz",
+            exclude: ["CLibFuzzer", "ReplayTests.swift"], swiftSettings: settings),
+    ]
+
 let package = Package(
     name: "toolshed",
     products: [
@@ -75,7 +94,8 @@ let package = Package(
         .target(
             name: "Broker",
             dependencies: [
-                "Assertions", "CLinux", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers", "Secrets",
+                "Assertions", "CFastCGI", "COpenSSL", "Encoding", "Envelope", "OAuth", "ProviderHTTP", "Providers",
+                "Secrets",
                 "Settings", "Vault",
             ],
             swiftSettings: settings),
@@ -176,5 +196,5 @@ let package = Package(
                 "Threads", "Vault", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
-    ]
+    ] + fuzz
 )
