@@ -43,6 +43,7 @@ extension Broker {
         outcome.scopes = grant.scopes
         outcome.missing = provider.missing(from: grant.scopes, for: flow.asked)
         outcome.status = placement.isUnused ? .connectedUnused : .connected
+        outcome.replaced = placement.replaces != nil
         // Nothing is on record as connected that is not, and nothing connected that is not on record.
         try record(
             AuditRecord(
@@ -62,7 +63,7 @@ extension Broker {
                     mayBeKnown: !flow.separate)
             }
             if !placement.isUnused {
-                try allow(id, flow, rows)
+                try allow(id, flow, rows, at: now)
                 try self.share(id, exchange, rows, at: now)
                 try answer(ended, with: exchange.vault, rows, at: now)
             }
@@ -84,17 +85,29 @@ extension Broker {
     }
 
     /// Agents that the person let in may use it; they hold the vault's key already.
-    func allow(_ id: ConnectionID, _ flow: AuthorizationSession, _ rows: Rows) throws {
-        for client in flow.clients { try rows.allow(id, for: client, of: flow.person) }
+    func allow(_ id: ConnectionID, _ flow: AuthorizationSession, _ rows: Rows, at now: Instant) throws {
+        for client in flow.clients { try allow(client, id, of: flow.person, flow.provider, rows, at: now) }
+    }
+
+    func allow(
+        _ client: ClientGrantID, _ id: ConnectionID, of person: PersonID, _ provider: ProviderID, _ rows: Rows,
+        at now: Instant
+    ) throws {
+        try rows.allow(id, for: client, of: person)
+        try record(
+            AuditRecord(
+                .clientAllowed, person: person, provider: provider.json, connection: id, caller: client.text,
+                callerKind: "mcp"), at: now)
     }
 
     /// The connection key to every plugin that the person let in. It was made a moment ago, so a session that has the
-    /// vault open finds it there; for a locked vault the plugin's approval waits for the person's next visit.
+    /// vault open finds it there; for a vault that is locked here the plugin's approval waits for the person's next visit.
     func share(_ id: ConnectionID, _ exchange: Exchange, _ rows: Rows, at now: Instant) throws {
-        guard case .open(let vault) = exchange.destination, try rows.isCurrent(vault),
-            let connection = try rows.connection(id)
-        else { return }
-        let key = try rows.openKey(of: connection, with: vault)
+        guard let connection = try rows.connection(id) else { return }
+        guard connection.vault == exchange.vault.id, try rows.isCurrent(exchange.vault) else {
+            return try approveWhenOpen(exchange.flow, for: connection, rows, at: now)
+        }
+        let key = try rows.openKey(of: connection, with: exchange.vault)
         try approve(exchange.flow, for: connection, key: key, rows, at: now)
     }
 
@@ -109,10 +122,29 @@ extension Broker {
         for plugin in flow.plugins where try rows.plugin(plugin) != nil {
             if covered {
                 try rows.approve(plugin, for: connection, key: key, scopes: flow.shown, at: now)
+                try recordApproval(of: plugin, flow, for: connection, at: now)
             } else {
                 try rows.noteOutgrown(plugin, for: connection, scopes: flow.shown, at: now)
             }
         }
+    }
+
+    func approveWhenOpen(
+        _ flow: AuthorizationSession, for connection: Connection, _ rows: Rows, at now: Instant
+    ) throws {
+        for plugin in flow.plugins where try rows.plugin(plugin) != nil {
+            try rows.approveWhenOpen(plugin, for: connection, scopes: flow.shown, at: now)
+            try recordApproval(of: plugin, flow, for: connection, at: now)
+        }
+    }
+
+    private func recordApproval(
+        of plugin: PluginID, _ flow: AuthorizationSession, for connection: Connection, at now: Instant
+    ) throws {
+        try record(
+            AuditRecord(
+                .pluginApproved, person: flow.person, provider: flow.provider.json, connection: connection.id,
+                caller: plugin.text, callerKind: "plugin", scopes: flow.shown.text), at: now)
     }
 
     private struct Placement {

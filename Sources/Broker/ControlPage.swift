@@ -9,7 +9,7 @@ public struct ConnectionSummary: Sendable {
     public let connection: Connection
     /// nil where this session cannot open the vault.
     public let names: (account: String, label: String)?
-    /// What ends it at the provider would end another connection of the same account here.
+    /// What ends it at the provider could end another connection of this person's.
     public let sharesGrant: Bool
     public let usedBy: String?
 }
@@ -36,7 +36,7 @@ extension Broker {
                 let isWide = catalogue[connection.provider].map { $0.revokesAtProvider && $0.revocationIsWide } ?? false
                 return ConnectionSummary(
                     connection: connection, names: try names(of: connection, session: session, rows),
-                    sharesGrant: try isWide && rows.hasTwin(connection),
+                    sharesGrant: try isWide && rows.mayShareGrant(connection),
                     usedBy: connection.lastUsedBy.map { callers[$0] ?? $0 })
             }
         }
@@ -55,6 +55,10 @@ extension Broker {
             guard let connection = try rows.connection(id), connection.status == found.status,
                 connection.background == found.background
             else { throw Refusal.changed }
+            // Until Keep it is nobody's, and what is in reserve is not used.
+            if connection.status == .unused, change.isDefault != nil || change.background != nil {
+                throw Refusal.changed
+            }
             if let isDefault = change.isDefault, try !rows.setDefault(isDefault, id, of: session.person) {
                 throw Refusal.notFound
             }
@@ -112,6 +116,8 @@ extension Broker {
         public let account: String?
         public let scopes: ScopeSet
         public let status: ApprovalStatus
+        /// Withdrawn: what the token that the plugin was handed is still good for; nil: it has none that lives.
+        public let held: TokenFate?
     }
 
     /// Of a plugin's connections, as many as anybody reads.
@@ -130,7 +136,7 @@ extension Broker {
                             Reach(
                                 connection: $0.id, provider: $0.provider,
                                 account: try account(of: $0, session: session, rows), scopes: approval.scopes,
-                                status: approval.status)
+                                status: approval.status, held: TokenFate(heldBy: approval, of: $0, at: now))
                         }
                     }, standing: try rows.standing(of: plugin.id, with: session.person),
                     keys: plugin.owner == nil ? [] : try rows.keys(of: plugin.id, at: now),

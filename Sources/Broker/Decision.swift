@@ -150,7 +150,9 @@ extension Broker {
                     try rows.approve(plugin, for: connection, key: key, scopes: consent.shown, at: now)
                 }
             }
-            for client in clients { try rows.allow(connection.id, for: client, of: session.person) }
+            for client in clients {
+                try allow(client, connection.id, of: session.person, consent.provider.id, rows, at: now)
+            }
             if let request = consent.request {
                 try rows.answer(request.idHash, as: .completed, with: session.vault, at: now)
             }

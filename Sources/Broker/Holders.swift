@@ -52,9 +52,10 @@ extension Broker {
     public func requireAnotherHolder(
         than going: [SlotID], by session: OpenSlot, confirm: String?, at now: Instant
     ) throws {
-        let lost = try store.read { try $0.wouldBeLost(without: going, of: session.person, at: now) }
+        let (lost, digest) = try store.read { try $0.wouldBeLost(without: going, of: session.person, at: now) }
         guard lost > 0 else { return }
-        let bound = going.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }.flatMap { $0 }
+        // To whom goes and to what is lost with them: a yes to one connection is none to two.
+        let bound = going.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }.flatMap { $0 } + digest
         if let confirm, try store.write({ try $0.useFormToken(confirm, slot: session.id, at: now) }) == bound { return }
         throw Refusal.lastHolder(
             connections: lost,

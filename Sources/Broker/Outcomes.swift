@@ -9,6 +9,10 @@ public struct OutcomeDocument: Sendable {
     public let outcome: Outcome
     public let providerName: String
     public let account: String?
+    /// What Remove ends at the provider; nil: there is nothing to remove.
+    public let ends: (provider: Provider?, sharesGrant: Bool)?
+    /// What Remove came to.
+    public let removal: RemovalResult?
     public let recoveryOffered: Bool
     public let formToken: String
 }
@@ -20,9 +24,14 @@ extension Broker {
         try store.write { rows in
             guard let outcome = try rows.outcome(id, of: session.person) else { throw Refusal.notFound }
             let connection = try outcome.connection.flatMap { try rows.connection($0) }
+            let provider = catalogue[outcome.provider]
+            let isWide = provider.map { $0.revokesAtProvider && $0.revocationIsWide } ?? false
             return OutcomeDocument(
-                outcome: outcome, providerName: catalogue[outcome.provider]?.name ?? outcome.provider.json,
+                outcome: outcome, providerName: provider?.name ?? outcome.provider.json,
                 account: try connection.flatMap { try account(of: $0, session: session, rows) },
+                ends: try connection.flatMap {
+                    outcome.isRemovable ? (provider, try isWide && rows.mayShareGrant($0)) : nil
+                }, removal: outcome.removal(manageURL: provider?.manageURL),
                 recoveryOffered: try !rows.hasRecoveryCode(session.vault.id) && connection != nil,
                 formToken: try rows.issueFormToken(slot: session.id, bound: id.bytes, at: now))
         }
@@ -44,24 +53,62 @@ extension Broker {
             let kept = outcome
             try store.write { rows in
                 try rows.setStatus(.active, of: connection)
-                if let flow = try rows.authorization(outcome: id), flow.vault == session.vault.id,
-                    let row = try rows.connection(connection)
-                {
-                    let key = try rows.openKey(of: row, with: session.vault)
-                    try allow(connection, flow, rows)
-                    try approve(flow, for: row, key: key, rows, at: now)
+                try record(
+                    AuditRecord(.kept, person: kept.person, provider: kept.provider.json, connection: connection),
+                    at: now)
+                if let flow = try rows.authorization(outcome: id), let row = try rows.connection(connection) {
+                    try allow(connection, flow, rows, at: now)
+                    if row.vault == session.vault.id {
+                        let key = try rows.openKey(of: row, with: session.vault)
+                        try approve(flow, for: row, key: key, rows, at: now)
+                    } else {
+                        try approveWhenOpen(flow, for: row, rows, at: now)
+                    }
                 }
                 try answer(kept, with: session.vault, rows, at: now)
                 try rows.store(kept, at: now)
             }
         case .remove:
+            guard outcome.isRemovable else {
+                guard outcome.replaced else { break }
+                // With it would go what was allowed long ago, and whoever uses it: that is asked about on /vault.
+                throw Refusal.changed
+            }
             outcome.status = .removed
             let removed = outcome
-            return try remove(connection, session: session, at: now).then(self) { broker, _ in
-                try broker.store.write { try $0.store(removed, at: now) }
+            return try remove(connection, session: session, at: now).then(self) { broker, result in
+                var removed = removed
+                removed.message = result.code
+                let ended = removed
+                try broker.store.write { try $0.store(ended, at: now) }
                 return .done(try broker.outcome(id, session: session, at: now))
             }
         }
         return .done(try self.outcome(id, session: session, at: now))
+    }
+}
+
+extension Outcome {
+    /// Whether the page that says how it ended offers to take all of it back.
+    var isRemovable: Bool { status == .connectedUnused || (status == .connected && !replaced) }
+
+    /// What Remove came to, as it was noted.
+    fileprivate func removal(manageURL: String?) -> RemovalResult? {
+        guard status == .removed, let message else { return nil }
+        return RemovalResult(code: message, manageURL: manageURL)
+    }
+}
+
+extension RemovalResult {
+    /// Beside the other codes of an outcome, and none of them.
+    private static let prefix = "removal-"
+
+    fileprivate var code: String { Self.prefix + (isShared ? "shared" : atProvider.rawValue) }
+
+    fileprivate init?(code: String, manageURL: String?) {
+        guard code.hasPrefix(Self.prefix) else { return nil }
+        let answer = String(code.dropFirst(Self.prefix.count))
+        guard let atProvider = answer == "shared" ? .notApplicable : AtProvider(rawValue: answer) else { return nil }
+        self.init(atProvider: atProvider, isShared: answer == "shared", manageURL: manageURL)
     }
 }

@@ -13,7 +13,7 @@ public struct RemovalResult: Sendable {
     }
 
     public let atProvider: AtProvider
-    /// Not asked there, because that would have ended another connection of the same account.
+    /// Not asked there, because that could have ended another connection of this person's.
     public let isShared: Bool
     public let manageURL: String?
 
@@ -23,6 +23,16 @@ public struct RemovalResult: Sendable {
 }
 
 extension RemovalResult {
+    /// How much it leaves for the person to do there.
+    fileprivate var leaves: Int {
+        switch atProvider {
+        case .revoked: 0
+        case .notApplicable: 1
+        case .unsupported: 2
+        case .failed: 3
+        }
+    }
+
     fileprivate var event: AuditEvent {
         switch atProvider {
         case .revoked: .revoked
@@ -34,48 +44,97 @@ extension RemovalResult {
 }
 
 extension Broker {
-    /// On record with what came of it, too: that it was taken away here says nothing of there.
+    /// Here first and always (A-REV-1), then at the provider where it can be, with what is in reserve behind it: at the
+    /// provider that would live on, and nobody would have it. Of several answers the one that leaves most to do is given.
     public func remove(_ id: ConnectionID, session: OpenSlot, at now: Instant) throws -> Step<RemovalResult> {
-        guard let connection = try store.read({ try $0.connection(id) }) else { throw Refusal.notFound }
-        let person = session.person
-        return try takeAway(id, session: session, at: now).then(self) { broker, result in
-            // What is done is done: an answer is not held back because it could not be written down.
-            try? broker.record(
-                AuditRecord(
-                    result.event, person: person, provider: connection.provider.json, connection: id), at: .now())
+        keeper.forget(.connection(id))
+        let gone = try store.write { rows in
+            guard let connection = try rows.connection(id), connection.person == session.person else {
+                throw Refusal.notFound
+            }
+            // The vault has got another key since it was opened: what cannot be opened could not be shown to the provider.
+            guard try connection.vault != session.vault.id || rows.isCurrent(session.vault) else {
+                throw Refusal.changed
+            }
+            return try takeAway(rows.reserve(behind: id) + [connection], rows, session: session, at: now)
+        }
+        for one in gone { keeper.forget(.connection(one.connection.id)) }
+        return try tellProvider(of: gone[...], at: now).then(self) { _, result in
+            guard let result else { throw Refusal.notFound }
             return .done(result)
         }
     }
 
-    /// Here first and always (A-REV-1), then at the provider where it can be: the credential is opened before its row
-    /// goes, because nothing opens it afterwards.
-    private func takeAway(_ id: ConnectionID, session: OpenSlot, at now: Instant) throws -> Step<RemovalResult> {
-        let found = try store.read { rows in
-            try rows.connection(id).map { connection in
-                (
-                    connection, try rows.hasTwin(connection),
-                    connection.vault == session.vault.id
-                        ? try rows.openCredential(
-                            of: connection, with: try rows.openKey(of: connection, with: session.vault)) : nil
-                )
+    /// As many as a page of connections waits for.
+    private static let reserveEndedAtOnce = 4
+
+    /// What was kept until the better connection of its account had been used, and that was: taken back now that its vault
+    /// is open. What cannot be done now is done with a later page.
+    public func endSpentReserve(_ session: OpenSlot, at now: Instant) -> Step<Void> {
+        do {
+            let limit = Self.reserveEndedAtOnce
+            let spent = try store.read { try $0.spentReserve(in: session.vault.id, limit: limit) }
+            guard !spent.isEmpty else { return .done(()) }
+            let gone = try store.write { rows in
+                try takeAway(
+                    rows.spentReserve(in: session.vault.id, limit: limit), rows, session: session, at: now)
+            }
+            return try tellProvider(of: gone[...], at: now).then(self) { _, _ in .done(()) }.otherwise { _, _ in }
+        } catch {
+            return .done(())
+        }
+    }
+
+    /// What is to be shown to the provider, opened before its row went: nothing opens it afterwards.
+    private struct Gone: Sendable {
+        let connection: Connection
+        /// nil: this session does not open it (A-REV-2).
+        let credential: Credential?
+        /// Another connection, which stays, may stand on the same grant.
+        let sharesGrant: Bool
+    }
+
+    /// On record and out of the vault, all of them or none.
+    private func takeAway(
+        _ connections: [Connection], _ rows: Rows, session: OpenSlot, at now: Instant
+    ) throws -> [Gone] {
+        let opened = try connections.map { ($0, try rows.credential(of: $0, in: session.vault)) }
+        for connection in connections {
+            try record(
+                AuditRecord(
+                    .removed, person: session.person, provider: connection.provider.json, connection: connection.id,
+                    caller: session.id.text, callerKind: session.kind.rawValue), at: now)
+            let isGone =
+                try connection.supersededBy != nil
+                ? rows.dropReserve(connection.id) : rows.removeConnection(connection.id, of: session.person)
+            guard isGone else { throw Refusal.notFound }
+        }
+        return try opened.map {
+            Gone(connection: $0, credential: $1, sharesGrant: try rows.mayShareGrant($0))
+        }
+    }
+
+    private func tellProvider(of all: ArraySlice<Gone>, at now: Instant) throws -> Step<RemovalResult?> {
+        guard let gone = all.first else { return .done(nil) }
+        return try tellProvider(of: gone, at: now).then(self) { broker, result in
+            let (connection, now) = (gone.connection, Instant.now())
+            // What is done is done: an answer is not held back because it could not be written down.
+            try? broker.record(
+                AuditRecord(
+                    result.event, person: connection.person, provider: connection.provider.json,
+                    connection: connection.id), at: now)
+            return try broker.tellProvider(of: all.dropFirst(), at: now).then(broker) { _, others in
+                .done(others.map { $0.leaves > result.leaves ? $0 : result } ?? result)
             }
         }
-        guard let (connection, hasTwin, credential) = found, connection.person == session.person else {
-            throw Refusal.notFound
-        }
-        try record(
-            AuditRecord(
-                .removed, person: session.person, provider: connection.provider.json, connection: id,
-                caller: session.id.text, callerKind: session.kind.rawValue), at: now)
-        keeper.forget(.connection(id))
-        guard try store.write({ try $0.removeConnection(id, of: session.person) }) else { throw Refusal.notFound }
+    }
 
-        guard let provider = catalogue[connection.provider], let credential else {
-            // In a vault that this session does not open there is nothing to show the provider (A-REV-2).
-            let page = catalogue[connection.provider]?.manageURL
+    private func tellProvider(of gone: Gone, at now: Instant) throws -> Step<RemovalResult> {
+        guard let provider = catalogue[gone.connection.provider], let credential = gone.credential else {
+            let page = catalogue[gone.connection.provider]?.manageURL
             return .done(RemovalResult(atProvider: .notApplicable, manageURL: page))
         }
-        if hasTwin, provider.revokesAtProvider, provider.revocationIsWide {
+        if gone.sharesGrant, provider.revokesAtProvider, provider.revocationIsWide {
             return .done(RemovalResult(atProvider: .notApplicable, isShared: true, manageURL: provider.manageURL))
         }
         let known = provider

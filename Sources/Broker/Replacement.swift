@@ -13,6 +13,14 @@ public enum TokenFate: Sendable, Equatable {
     /// It has no end of its own.
     case live
 
+    /// nil: no token that a withdrawn plugin was handed lives any more, as far as is known here.
+    init?(heldBy approval: Approval, of connection: Connection, at now: Instant) {
+        guard approval.status == .withdrawn, approval.heldGeneration == connection.generation,
+            connection.status != .reauthorize, connection.expiresAt.map({ $0 > now }) ?? true
+        else { return nil }
+        self.init(connection.expiresAt)
+    }
+
     init(_ expiresAt: Instant?) { self = expiresAt.map(TokenFate.expiresAt) ?? .live }
 }
 

@@ -69,8 +69,8 @@ extension Broker {
             throw try refusal(
                 for: need, request, of: owner, entry, caller: caller, row.reach, at: now)
         case .one(let candidate):
-            // Its key was taken from somebody: nothing new is handed out or renewed under it. The other connections of
-            // the vault wait for a request that is not measured.
+            // Its key or its vault's was taken from somebody: nothing is handed out or renewed under it any more. Where
+            // only connections are marked, the others of the vault wait for a request that is not measured.
             if candidate.rekeyPending, !isCaughtUp, case .holder(let slot) = caller {
                 return try vendCaughtUp(
                     slot, request, with: token, through: door, after: result, at: now, render: render)

@@ -114,7 +114,19 @@ extension JSONWriter {
             }
             writer.scopeTexts("scopes", outcome.scopes, catalogue[outcome.provider])
             writer.scopeTexts("missingScopes", outcome.missing, catalogue[outcome.provider])
-            writer.member("message", outcome.message)
+            writer.member("message", outcome.status == .removed ? nil : outcome.message)
+            writer.member("replaced", outcome.replaced)
+            writer.key("removable")
+            if let ends = document.ends {
+                writer.object {
+                    $0.member("revocation", ends.provider?.revocationWord ?? "none")
+                    $0.member("sharesGrant", ends.sharesGrant)
+                }
+            } else {
+                writer.null()
+            }
+            writer.key("removal")
+            if let removal = document.removal { writer.removal(removal) } else { writer.null() }
             writer.member("recoveryOffered", document.recoveryOffered)
             writer.member("formToken", document.formToken)
         }

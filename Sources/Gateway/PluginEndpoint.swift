@@ -80,7 +80,7 @@ extension Gateway {
 }
 
 extension TokenFate {
-    fileprivate var words: String {
+    var words: String {
         switch self {
         case .replaced: "replaced"
         case .expiresAt(let end): "expire-at \(end.rfc3339)"

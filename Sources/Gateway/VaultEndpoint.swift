@@ -40,14 +40,20 @@ extension Gateway {
         let slot = try holder(exchange, at: now)
         let page = try Page(exchange)
         let after = try page.after.map { try Page.cursor(ConnectionCursor(parsing: $0)) }
-        let list = try broker.connections(slot, after: after, limit: page.limit, at: now)
-        return .done(
-            .json { writer in
-                writer.object {
-                    $0.array("connections", list) { $0.connection($1, settings.catalogue[$1.connection.provider]) }
-                    $0.member("next", list.count == page.limit ? list.last?.connection.cursor.text : nil)
-                }
-            })
+        // Who looks at the first page has the vault open, and a moment.
+        let ended = after == nil ? broker.endSpentReserve(slot, at: now) : .done(())
+        return try ended.then(broker) { broker, _ in
+            let list = try broker.connections(slot, after: after, limit: page.limit, at: now)
+            return .done(
+                .json { writer in
+                    writer.object {
+                        $0.array("connections", list) {
+                            $0.connection($1, broker.settings.catalogue[$1.connection.provider])
+                        }
+                        $0.member("next", list.count == page.limit ? list.last?.connection.cursor.text : nil)
+                    }
+                })
+        }
     }
 
     func change(_ exchange: Exchange, _ id: ConnectionID, _ now: Instant) throws -> Step<Reply> {
@@ -67,15 +73,7 @@ extension Gateway {
 
     func removeConnection(_ exchange: Exchange, _ id: ConnectionID, _ now: Instant) throws -> Step<Reply> {
         try broker.remove(id, session: holder(exchange, at: now), at: now).then(broker) { _, result in
-            .done(
-                .json {
-                    $0.object {
-                        $0.member("local", "removed")
-                        $0.member("provider", result.atProvider.rawValue)
-                        if result.isShared { $0.member("shared", true) }
-                        $0.member("manageUrl", result.manageURL)
-                    }
-                })
+            .done(.json { $0.removal(result) })
         }
     }
 
@@ -143,6 +141,7 @@ extension Gateway {
                             $0.member("account", $1.account)
                             $0.member("scopes", $1.scopes.names)
                             $0.member("status", $1.status.rawValue)
+                            $0.member("tokens", $1.held?.words)
                         }
                     }
                     $0.member("next", next)
@@ -152,6 +151,15 @@ extension Gateway {
 }
 
 extension JSONWriter {
+    mutating func removal(_ result: RemovalResult) {
+        object {
+            $0.member("local", "removed")
+            $0.member("provider", result.atProvider.rawValue)
+            if result.isShared { $0.member("shared", true) }
+            $0.member("manageUrl", result.manageURL)
+        }
+    }
+
     fileprivate mutating func connection(_ summary: ConnectionSummary, _ provider: Provider?) {
         let connection = summary.connection
         member("id", connection.id.text)
@@ -180,7 +188,7 @@ extension JSONWriter {
 
 extension Provider {
     /// How far taking back at the provider reaches.
-    fileprivate var revocationWord: String {
+    var revocationWord: String {
         revokesAtProvider ? revocationEffect?.rawValue ?? "unknown" : "none"
     }
 }

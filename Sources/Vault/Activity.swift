@@ -135,7 +135,6 @@ extension Rows {
                 UPDATE connection SET last_used_at_ms = ?1, last_used_by = ?2
                 WHERE id = ?3 AND (last_used_at_ms IS NULL OR last_used_at_ms < ?1)
                 """, [use.at, use.by, connection.blob])
-            try dropSuperseded(by: connection, usedAt: use.at)
         case .plugin(let plugin, let person, let key):
             try moveKeyInUse(of: plugin, with: person, to: key, at: use.at)
         case .slot(let slot):

@@ -6,6 +6,8 @@ import Secrets
 
 public enum ApprovalStatus: String, Sendable {
     case live
+    /// Approved while nobody had the key at hand: it is given when the vault opens.
+    case waiting
     /// The token came to carry more than was approved.
     case outgrown
     case withdrawn
@@ -17,12 +19,15 @@ public struct Approval: Sendable {
     public let plugin: PluginID
     public let scopes: ScopeSet
     public let status: ApprovalStatus
+    /// Withdrawn: the generation of the token that the plugin may still have.
+    public let heldGeneration: Int64?
 
     init(_ row: Row) throws {
         connection = try row.id("connection")
         plugin = try row.id("plugin")
         scopes = row.scopes("scopes")
         status = try row.state("status")
+        heldGeneration = row["held_generation"]
     }
 }
 
@@ -34,15 +39,19 @@ extension Rows {
             [plugin.blob, person.blob]) != nil
     }
 
+    private static let approvalColumns = "connection, plugin, scopes, status, held_generation"
+
     public func approvals(of connection: ConnectionID) throws -> [Approval] {
-        try rows("SELECT connection, plugin, scopes, status FROM approval WHERE connection = ?", [connection.blob])
+        try rows("SELECT \(Self.approvalColumns) FROM approval WHERE connection = ?", [connection.blob])
             .map(Approval.init)
     }
 
     public func approvals(of plugin: PluginID, person: PersonID, limit: Int) throws -> [Approval] {
         try rows(
-            "SELECT connection, plugin, scopes, status FROM approval WHERE plugin = ? AND person = ? LIMIT ?",
-            [plugin.blob, person.blob, limit]
+            """
+            SELECT \(Self.approvalColumns) FROM approval WHERE plugin = ? AND person = ?
+            ORDER BY status = 'withdrawn' LIMIT ?
+            """, [plugin.blob, person.blob, limit]
         ).map(Approval.init)
     }
 
@@ -71,6 +80,27 @@ extension Rows {
                 id.blob, connection.id.blob, plugin.blob, connection.person.blob, connection.provider.json, scopes.text,
                 outer.blob, pair?.blob, now.milliseconds,
             ])
+    }
+
+    /// For a connection whose key nobody has at hand: the plugin gets it with the new one that the vault makes when it
+    /// opens next. Whoever can use it already goes on.
+    public func approveWhenOpen(
+        _ plugin: PluginID, for connection: Connection, scopes: ScopeSet, at now: Instant
+    ) throws {
+        let id: ID<ApprovalKind> = random.id()
+        let isNew = try changed(
+            """
+            INSERT INTO approval (id, connection, plugin, person, provider, scopes, status, created_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?)
+            ON CONFLICT (connection, plugin) DO UPDATE SET scopes = excluded.scopes, status = 'waiting',
+                created_at_ms = excluded.created_at_ms
+            WHERE status != 'live'
+            """,
+            [
+                id.blob, connection.id.blob, plugin.blob, connection.person.blob, connection.provider.json, scopes.text,
+                now.milliseconds,
+            ])
+        if isNew > 0 { _ = try changed("UPDATE connection SET rekey_pending = 1 WHERE id = ?", [connection.id.blob]) }
     }
 
     /// Approved for these scopes, but the token carries more: on record, without a key.
@@ -102,8 +132,9 @@ extension Rows {
         _ = try changed(
             """
             UPDATE approval SET status = 'withdrawn', connection_key = NULL, connection_key_form = NULL,
-                plugin_person = NULL
-            WHERE plugin = ? AND person = ?
+                plugin_person = NULL,
+                held_generation = (SELECT generation FROM connection WHERE connection.id = approval.connection)
+            WHERE plugin = ? AND person = ? AND status != 'withdrawn'
             """, [plugin.blob, person.blob])
         for connection in connections {
             _ = try changed("UPDATE connection SET rekey_pending = 1 WHERE id = ?", [connection.blob])
@@ -111,14 +142,14 @@ extension Rows {
         return connections
     }
 
-    /// After the connection key changed: each live approval that still covers the token gets the new key, the others
-    /// are outgrown.
+    /// After the connection key changed: each approval that is live or waits for a key, and covers the token, gets the new
+    /// one; the others are outgrown.
     func giveToPlugins(
         _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64, token: ScopeSet,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
         let live = try rows(
-            "SELECT id, plugin, person, scopes FROM approval WHERE connection = ? AND status = 'live'",
+            "SELECT id, plugin, person, scopes FROM approval WHERE connection = ? AND status IN ('live', 'waiting')",
             [connection.blob])
         for row in live {
             let id: ID<ApprovalKind> = try row.id("id")
@@ -129,7 +160,8 @@ extension Rows {
             if let (sealed, pair) = sealed {
                 _ = try changed(
                     """
-                    UPDATE approval SET connection_key = ?, connection_key_form = 'sealed', plugin_person = ?
+                    UPDATE approval SET status = 'live', connection_key = ?, connection_key_form = 'sealed',
+                        plugin_person = ?
                     WHERE id = ?
                     """,
                     [try outerSeal(sealed, "approval", id.bytes, "connection_key").blob, pair?.blob, id.blob])

@@ -9,6 +9,8 @@ public enum AuditEvent: String, Sendable {
     case vended, refreshed
     case refreshFailed = "refresh-failed"
     case consented, declined, connected, removed
+    /// What came from another account than the one that was meant was kept.
+    case kept
     /// What the provider said when a connection was removed.
     case revoked
     case revocationUnsupported = "revocation-unsupported"
@@ -27,6 +29,8 @@ public enum AuditEvent: String, Sendable {
     case mismatch
     case clientApproved = "client-approved"
     case clientRevoked = "client-revoked"
+    /// It may use one more connection.
+    case clientAllowed = "client-allowed"
     case codeReplayed = "code-replayed"
     case refreshReplayed = "refresh-replayed"
     case backgroundOn = "background-on"

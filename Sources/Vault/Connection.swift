@@ -114,16 +114,6 @@ extension Rows {
         ).map(Connection.init)
     }
 
-    /// Whether what ends the grant of this connection ends another one, too: the same account, connected again.
-    public func hasTwin(_ connection: Connection) throws -> Bool {
-        guard let tag = connection.accountTag else { return false }
-        return try row(
-            """
-            SELECT 1 FROM connection WHERE vault = ?1 AND account_tag = ?2 AND provider = ?3 AND id != ?4
-                AND (superseded_by IS NULL OR superseded_by != ?4) LIMIT 1
-            """, [connection.vault.blob, tag.blob, connection.provider.json, connection.id.blob]) != nil
-    }
-
     public func connections(in vault: VaultID, provider: ProviderID) throws -> [Connection] {
         try rows(
             """
@@ -226,7 +216,9 @@ extension Connection {
 extension Rows {
     /// At most one default per vault and provider.
     public func setDefault(_ isDefault: Bool, _ id: ConnectionID, of person: PersonID) throws -> Bool {
-        guard let connection = try connection(id), connection.person == person else { return false }
+        guard let connection = try connection(id), connection.person == person, connection.status != .unused else {
+            return false
+        }
         if isDefault {
             _ = try changed(
                 "UPDATE connection SET is_default = 0 WHERE vault = ? AND provider = ?",

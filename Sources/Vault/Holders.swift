@@ -72,14 +72,25 @@ extension Rows {
         try row("SELECT count(*) AS n FROM connection WHERE vault = ?", [vault.blob])?["n"] ?? 0
     }
 
-    /// How many connections nobody could open any more if these holders went; 0: somebody else opens their vault.
-    public func wouldBeLost(without slots: [SlotID], of person: PersonID, at now: Instant) throws -> Int64 {
+    /// What nobody could open any more if these holders went: how many connections, and which, as a hash that also
+    /// changes with the key of their vault. 0: somebody else opens it.
+    public func wouldBeLost(
+        without slots: [SlotID], of person: PersonID, at now: Instant
+    ) throws -> (connections: Int64, digest: [UInt8]) {
         var lost: Int64 = 0
+        var named: [UInt8] = []
         let vaults = Set(try slots.compactMap { try holder($0, of: person)?.vault })
-        for vault in vaults where try holders(of: vault, at: now).allSatisfy({ slots.contains($0.id) }) {
-            lost += try connectionCount(in: vault)
+        for vault in vaults.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) })
+        where try holders(of: vault, at: now).allSatisfy({ slots.contains($0.id) }) {
+            let rows = try rows(
+                """
+                SELECT connection.id, vault.key_version FROM connection JOIN vault ON vault.id = connection.vault
+                WHERE vault.id = ? ORDER BY connection.id
+                """, [vault.blob])
+            lost += Int64(rows.count)
+            for row in rows { named += row.bytes("id") + Array("\(row["key_version"] as Int64) ".utf8) }
         }
-        return lost
+        return (lost, sha256(named))
     }
 
     /// The recovery code of a vault: since when, and when the person last tried it.

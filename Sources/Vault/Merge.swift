@@ -166,10 +166,4 @@ extension Rows {
             WHERE superseded_by = ?
             """, [connection.blob])
     }
-
-    /// Connections that waited until the better one of their account has been used: it has.
-    func dropSuperseded(by connection: ConnectionID, usedAt: Int64) throws {
-        _ = try changed(
-            "DELETE FROM connection WHERE superseded_by = ? AND superseded_at_ms < ?", [connection.blob, usedAt])
-    }
 }

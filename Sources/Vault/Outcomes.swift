@@ -21,14 +21,17 @@ public struct Outcome: Sendable {
     public var message: String?
     public var scopes: ScopeSet
     public var missing: ScopeSet
+    /// The connection was there before.
+    public var replaced: Bool
 
     public init(
         id: OutcomeID, person: PersonID, provider: ProviderID, status: OutcomeStatus, connection: ConnectionID? = nil,
-        request: [UInt8]? = nil, requester: String? = nil, message: String? = nil, scopes: ScopeSet, missing: ScopeSet
+        request: [UInt8]? = nil, requester: String? = nil, message: String? = nil, scopes: ScopeSet, missing: ScopeSet,
+        replaced: Bool = false
     ) {
         (self.id, self.person, self.provider, self.status) = (id, person, provider, status)
         (self.connection, self.request, self.requester, self.message) = (connection, request, requester, message)
-        (self.scopes, self.missing) = (scopes, missing)
+        (self.scopes, self.missing, self.replaced) = (scopes, missing, replaced)
     }
 }
 
@@ -37,16 +40,17 @@ extension Rows {
         _ = try changed(
             """
             INSERT INTO outcome (id, person, status, provider, connection, request, requester, message, scopes,
-                missing_scopes, expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                missing_scopes, replaced, expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET status = excluded.status, connection = excluded.connection,
-                message = excluded.message, scopes = excluded.scopes, missing_scopes = excluded.missing_scopes
+                message = excluded.message, scopes = excluded.scopes, missing_scopes = excluded.missing_scopes,
+                replaced = excluded.replaced
             """,
             [
                 outcome.id.blob, outcome.person.blob, outcome.status.rawValue, outcome.provider.json,
                 outcome.connection?.blob, outcome.request?.blob, outcome.requester, outcome.message,
                 outcome.scopes.text,
-                outcome.missing.text, now.adding(seconds: 86_400).milliseconds,
+                outcome.missing.text, outcome.replaced, now.adding(seconds: 86_400).milliseconds,
             ])
     }
 
@@ -56,7 +60,7 @@ extension Rows {
                 id: id, person: person, provider: try row.provider("provider"), status: try row.state("status"),
                 connection: row.optionalID("connection"), request: row.optionalBytes("request"),
                 requester: row["requester"], message: row["message"], scopes: row.scopes("scopes"),
-                missing: row.scopes("missing_scopes"))
+                missing: row.scopes("missing_scopes"), replaced: row["replaced"])
         }
     }
 }

@@ -144,6 +144,7 @@ enum Schema {
         CREATE INDEX connection_vault ON connection (vault, provider);
         CREATE INDEX connection_person ON connection (person, created_at_ms, id);
         CREATE INDEX connection_account ON connection (vault, account_tag) WHERE account_tag IS NOT NULL;
+        CREATE INDEX connection_unnamed ON connection (vault, provider) WHERE account_tag IS NULL;
         CREATE INDEX connection_rekey ON connection (vault) WHERE rekey_pending = 1;
         -- By provider first: what waits for a provider that is down must not hide what is due at another.
         CREATE INDEX connection_due ON connection (provider, next_refresh_at_ms)
@@ -151,6 +152,7 @@ enum Schema {
         CREATE INDEX connection_unsettled ON connection (vault)
             WHERE rekey_pending = 1 OR merge_pending = 1 OR renew_pending = 1;
         CREATE INDEX connection_superseded ON connection (superseded_by) WHERE superseded_by IS NOT NULL;
+        CREATE INDEX connection_reserve ON connection (vault) WHERE superseded_by IS NOT NULL;
         CREATE INDEX connection_armed ON connection (lease_owner) WHERE intent = 'armed';
 
         -- Two vaults of one person on their way to being one: docs/LINKING.md.
@@ -197,10 +199,12 @@ enum Schema {
             person BLOB NOT NULL,
             provider TEXT NOT NULL,
             scopes TEXT NOT NULL,
-            status TEXT NOT NULL CHECK (status IN ('live', 'outgrown', 'withdrawn')),
+            -- waiting: approved while nobody had the connection's key at hand; it is given when the vault opens
+            status TEXT NOT NULL CHECK (status IN ('live', 'waiting', 'outgrown', 'withdrawn')),
             connection_key BLOB,                -- outer ‖ wrapped under the holder key, or sealed to the pair
             connection_key_form TEXT CHECK (connection_key_form IN ('wrapped', 'sealed')),
             plugin_person BLOB REFERENCES plugin_person (id),   -- whose pair that is; NULL: the plugin's
+            held_generation INTEGER,            -- of the token that the plugin may still have, when it was withdrawn
             created_at_ms INTEGER NOT NULL,
             UNIQUE (connection, plugin),
             CHECK ((status = 'live') = (connection_key IS NOT NULL))
@@ -343,6 +347,7 @@ enum Schema {
             message TEXT,
             scopes TEXT NOT NULL,
             missing_scopes TEXT NOT NULL,
+            replaced INTEGER NOT NULL,          -- the connection was there before, and was connected anew or grew
             expires_at_ms INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX outcome_expiry ON outcome (expires_at_ms);

@@ -36,7 +36,7 @@ public final class VendStatement {
             s.idle_limit_ms, s.last_used_at_ms, s.vault_key_form = 'wrapped',
             c.id, c.vault, c.person, c.status = 'active', c.scopes, c.is_default, c.generation, c.key_version,
             c.credential, c.expires_at_ms, c.obtained_at_ms, c.refreshable, c.next_refresh_at_ms,
-            c.id, c.vault_key, c.vault_key_form = 'wrapped', NULL, NULL, c.rekey_pending, s.made_for
+            c.id, c.vault_key, c.vault_key_form = 'wrapped', NULL, NULL, c.rekey_pending OR v.rekey_pending, s.made_for
         FROM slot s JOIN vault v ON v.id = s.vault
             LEFT JOIN connection c ON c.vault = s.vault AND c.provider = ?2 AND c.status IN ('active', 'reauthorize')
         WHERE s.id = ?1
@@ -209,7 +209,7 @@ public final class VendCandidate: Sendable {
     let keyForm: KeyForm?
     public let approvedScopes: ScopeSet
     public let approval: ApprovalStatus?
-    /// Its key was taken from somebody and is to be replaced first.
+    /// Its key, or its vault's, was taken from somebody and is to be replaced first.
     public let rekeyPending: Bool
     /// Whether this caller was given the connection's key.
     public let hasKey: Bool

@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from harness.browsing import lend_session
 from harness.contract import DOCUMENT
+from harness.flow import GITHUB
 from harness.instance import ROOT
 from harness.oauth import Client
 from harness.people import SAME_ORIGIN, Person, Plugin
@@ -315,6 +316,37 @@ def test_a_full_disk_leaves_the_reserve_and_then_stops_vending_until_there_is_ro
     finally:
         instance.stop()
         subprocess.run(["umount", "-l", state])
+
+
+def events(person) -> list[tuple[str, str | None]]:
+    return [(e["event"], e["caller"]) for e in person.get("/api/activity?limit=100").json()["activity"]]
+
+
+def test_everybody_who_was_let_in_is_on_record_with_the_consent(person, plugin, double):
+    own = person.own_plugin("Also for me")
+    link = plugin.link("github", ["repo"], user=person)["authorizationUrl"]
+    person.connect(link, also_for=[own.id])
+    assert own.token("github", ["repo"], user=person)
+    allowed = {("plugin-approved", plugin.name), ("plugin-approved", "Also for me")}
+    until(lambda: allowed <= set(events(person)), "both plugins on record")
+
+
+def test_an_application_that_is_let_in_with_a_consent_is_on_record(person, instance, double):
+    client = Client(instance).log_in(person)
+    grant = person.get("/api/clients").json()["clients"][0]["id"]
+    person.connect(GITHUB, also_for=[grant])
+    assert len(person.get("/api/clients").json()["clients"][0]["connections"]) == 1
+    until(lambda: ("client-allowed", client.name) in events(person), "the application on record")
+
+
+def test_keep_is_on_record_and_who_was_let_in_by_it(person, plugin, double):
+    person.connect(GITHUB)
+    arrived = person.connect(plugin.link("github", ["gist"], user=person)["authorizationUrl"], account="mallory")
+    outcome = f"/api/outcomes/{arrived.headers['Location'].split('#')[1]}"
+    assert not {"kept", "plugin-approved"} & {event for event, _ in events(person)}
+    form = person.get(outcome).json()["formToken"]
+    assert person.post(outcome, {"decision": "keep", "formToken": form}).json()["status"] == "kept"
+    until(lambda: {("kept", None), ("plugin-approved", plugin.name)} <= set(events(person)), "Keep to be on record")
 
 
 # The page

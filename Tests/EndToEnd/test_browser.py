@@ -321,7 +321,48 @@ def test_another_account_waits_for_keep_or_remove(choice, page, person, plugin, 
     assert plugin.vend("github", ["gist"], user=person).status_code == 403, "nobody's until Keep"
     look(page, "done-keep")
     button(page, choice).click()
+    if choice == "Remove":
+        asked = page.get_by_role("group", name=re.compile("GitHub as mallory is deleted here"))
+        expect(asked).to_contain_text("GitHub does not let this server take it back")
+        look(page, "done-remove")
+        button(asked, "Remove").click()
+        expect(page.get_by_role("main")).to_contain_text("The connection as mallory was removed")
+        expect(page.get_by_role("main")).to_contain_text("you can do it there yourself")
     accounts = {True: {"octo", "mallory"}, False: {"octo"}}[choice == "Keep"]
     expect(heading(page)).to_have_text("GitHub is connected" if choice == "Keep" else "Removed")
     assert {connection["account"] for connection in person.connections()} == accounts
     assert (plugin.vend("github", ["gist"], user=person).status_code == 200) == (choice == "Keep")
+
+
+def test_remove_says_before_and_after_what_it_ends_at_the_service(page, person, other, look):
+    """Picked by mistake, the account of somebody else: theirs ends with it, and that is said before the click."""
+    google = {"owner": "toolshed", "bridge": "google", "scope": "calendar"}
+    other.connect(google, account="mallory")
+    person.connect(google)
+    arrived = person.connect(google | {"connection": "new"}, account="mallory")
+    page.goto(arrived.headers["Location"])
+    button(page, "Remove").click()
+    asked = page.get_by_role("group", name=re.compile("is deleted here"))
+    expect(asked).to_contain_text("other people’s connections to the same account end, too")
+    look(page, "done-remove-wide")
+    button(asked, "Cancel").click()
+    assert person.instance.double.count("google", "revoke") == 0 and len(person.connections()) == 2
+    button(page, "Remove").click()
+    button(asked, "Remove").click()
+    expect(heading(page)).to_have_text("Removed")
+    expect(page.get_by_role("main")).to_contain_text("taken back at Google")
+    page.reload()
+    expect(page.get_by_role("main")).to_contain_text("The connection was removed")
+    expect(page.get_by_role("main")).to_contain_text("taken back at Google")
+    assert person.instance.double.count("google", "revoke") == 1
+
+
+def test_after_a_further_consent_the_page_leads_to_the_vault_and_removes_nothing(page, person, look):
+    person.connect({"owner": "toolshed", "bridge": "github", "scope": "repo"})
+    arrived = person.connect({"owner": "toolshed", "bridge": "github", "scope": "repo gist"})
+    page.goto(arrived.headers["Location"])
+    expect(heading(page)).to_have_text("GitHub is connected")
+    expect(page.get_by_role("main")).to_contain_text("This connection was there before")
+    expect(button(page, "Remove")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Not you?")).to_be_hidden()
+    look(page, "done-grown")

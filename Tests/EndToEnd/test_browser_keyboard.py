@@ -63,7 +63,7 @@ def test_somebody_new_accepts_connects_and_changes_their_mind(browser, instance,
     approve(keys)
     allow(keys)
     assert plugin.token("github", ["repo"], user=invited)
-    keys.press(keys.button(page, "Remove"))
+    keys.sure(page, "Remove")
     expect(heading(page)).to_have_text("Removed")
     expect(heading(page)).to_be_focused()
 

@@ -285,6 +285,24 @@ def test_the_vault_says_that_an_offer_waits(page, other_page, person, elsewhere,
     expect(part(page, "Your vaults")).not_to_contain_text("An offer from")
 
 
+def test_revoke_everything_takes_back_what_is_in_reserve_and_counts_nothing_twice(page, person, elsewhere, double):
+    """And a third vault, locked here: it goes first, so that the service can be told of the others."""
+    corp = {"owner": "toolshed", "bridge": "corp", "scope": "read"}
+    for browser in (person, elsewhere):
+        browser.connect(corp)
+    identifier = seal(person, elsewhere)
+    [offer] = offers(elsewhere)
+    step(elsewhere, "accept", id=identifier, digest=offer["digest"])
+    person.elsewhere().connect(corp)
+    page.goto("/vault")
+    everything = part(page, "Revoke everything")
+    confirm(everything, "Revoke everything")
+    expect(page.get_by_role("status")).to_contain_text("Done. 2 connections removed")
+    expect(page.get_by_role("status")).to_contain_text("1 service was not told")
+    assert person.connections() == []
+    assert sorted(token["live"] for token in double.get("tokens")["generic"]["access"]) == [False, False, True]
+
+
 def test_of_the_same_account_the_one_in_reserve_says_so(page, person, elsewhere, look):
     person.connect(GITHUB)
     elsewhere.connect({"owner": "toolshed", "bridge": "github", "scope": "repo read:user"})

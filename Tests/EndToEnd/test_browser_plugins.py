@@ -105,6 +105,12 @@ def test_a_plugin_is_narrowed_muted_and_ended_on_the_page(page, person, instance
     expect(status(page)).to_contain_text("GitHub cannot end the old token by itself")
     link = status(page).get_by_role("link", name="Connect GitHub again")
     expect(link).to_have_attribute("href", re.compile(r"/connect\?.*connection=c_"))
+    # It is the connection's own token, so that stays said, also to who comes back later, until there is another one.
+    page.reload()
+    expect(held).to_contain_text("It has no end of its own")
+    person.connect(GITHUB | {"connection": person.connections()[0]["id"]})
+    page.reload()
+    expect(row(page, "Connections", "GitHub: octo")).to_be_visible()
     expect(held).to_be_hidden()
 
 

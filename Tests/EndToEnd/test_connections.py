@@ -116,6 +116,17 @@ def test_what_waits_for_the_person_is_not_paused_on_top(person, connected):
     assert person.connections()[0]["status"] == "reauthorization-required"
 
 
+@pytest.mark.parametrize("change_to", [{"default": True}, {"backgroundRefresh": True}, {"default": False, "label": "Mine"}],
+                         ids=lambda members: "-".join(members))
+def test_until_keep_nothing_is_made_the_default_or_opened_to_the_server(person, connected, change_to):
+    assert change(person, connected, default=True).status_code == 204
+    person.connect(GITHUB | {"connection": "new"}, account="mallory")
+    unused = next(c for c in person.connections() if c["unused"])
+    with Database(person.instance).unchanged("connection"):
+        assert_problem(change(person, unused, **change_to), 409, "changed")
+    assert [c["default"] for c in person.connections()] == [True, False]
+
+
 @pytest.mark.parametrize("more", [{"backgroundRefresh": True}, {"label": "Work"}, {"default": True},
                                   {"backgroundRefresh": True, "label": "Work", "default": True}], ids=lambda more: "-".join(more))
 def test_a_change_of_which_one_part_cannot_be_is_no_change_and_not_on_record(person, connected, more):

@@ -13,6 +13,7 @@ from harness.waiting import until
 
 GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
 SLACK = {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"}
+CORP = {"owner": "toolshed", "bridge": "corp", "scope": "read"}
 LINK = "/api/vault/link"
 
 
@@ -236,6 +237,53 @@ def test_of_the_same_account_the_larger_stays_and_the_other_goes_when_it_was_use
     assert by_use[False]["scopes"] == ["gist", "repo"] and by_use[True]["scopes"] == ["repo"]
     assert key.token("github", ["gist"])["connection"]["id"] == by_use[False]["id"]
     until(lambda: [c["id"] for c in person.connections()] == [by_use[False]["id"]], "the other one to go")
+
+
+def live(double) -> list[bool]:
+    return [token["live"] for token in double.get("tokens")["generic"]["access"]]
+
+
+def test_revoking_takes_back_at_the_provider_what_was_in_reserve_too(person, elsewhere, double):
+    """Each browser had connected the account: at the provider there are two grants, and here one that is used."""
+    for browser in (person, elsewhere):
+        browser.connect(CORP)
+    link(person, elsewhere)
+    used, reserve = sorted(person.connections(), key=lambda c: c["unused"])
+    assert reserve["supersededBy"] == used["id"]
+    assert person.delete(f"/api/connections/{used['id']}").json()["provider"] == "revoked"
+    assert person.connections() == [] and live(double) == [False, False]
+    told = lambda: {(e["event"], e["connection"]) for e in person.get("/api/activity").json()["activity"]}  # noqa: E731
+    until(lambda: {(event, c["id"]) for event in ("removed", "revoked") for c in (used, reserve)} <= told(), "both to be on record")
+
+
+def test_of_two_that_go_together_the_worse_answer_of_the_provider_is_given(person, elsewhere, double):
+    for browser in (person, elsewhere):
+        browser.connect(CORP)
+    link(person, elsewhere)
+    used = next(c for c in person.connections() if not c["unused"])
+    double.fault("generic", "revoke", "500", times=1)
+    answer = person.delete(f"/api/connections/{used['id']}").json()
+    assert (answer["local"], answer["provider"]) == ("removed", "failed") and person.connections() == []
+
+
+@pytest.mark.parametrize("bridge, family, event", [("corp", "generic", "revoked"), ("linear", "linear", "revocation-not-asked")])
+def test_what_was_in_reserve_is_taken_back_when_the_other_one_was_used_as_far_as_that_ends_nothing_else(
+        person, elsewhere, double, bridge, family, event):
+    """At Linear it would end the one that is used, so it is not told, and that is said."""
+    for browser in (person, elsewhere):
+        browser.connect({"owner": "toolshed", "bridge": bridge, "scope": "read"})
+    link(person, elsewhere)
+    used, reserve = sorted(person.connections(), key=lambda c: c["unused"])
+    assert not used["sharesGrant"] and reserve["sharesGrant"] == (bridge == "linear")
+    key = person.api_key()
+    token = key.token(bridge, ["read"])
+    assert token["connection"]["id"] == used["id"]
+    until(lambda: [c["id"] for c in person.connections()] == [used["id"]], "the other one to go")
+    told = lambda: {e["event"] for e in person.get("/api/activity").json()["activity"] if e["connection"] == reserve["id"]}  # noqa: E731
+    until(lambda: {"removed", event} <= told(), "it to be on record")
+    tokens = {t["token"]: t["live"] for t in double.get("tokens")[family]["access"]}
+    assert tokens[token["accessToken"]] and list(tokens.values()).count(False) == (event == "revoked")
+    assert (double.count(family, "revoke") == 0) == (bridge == "linear")
 
 
 def test_different_accounts_are_both_kept_and_named_to_choose(person, elsewhere):

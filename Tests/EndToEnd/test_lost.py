@@ -1,6 +1,7 @@
 """Revoke as lost; the last holder; the recovery code tried; lock now."""
 
 import base64
+import re
 import threading
 
 import decryptor as d
@@ -8,10 +9,13 @@ import pytest
 
 from harness.authenticator import Authenticator
 from harness.database import Database
+from harness.loot import Loot
 from harness.oauth import Client, command_line
 from harness.people import Bearer, Person, Plugin
+from harness.thief import Thief
 from harness.waiting import until
 
+CORP = {"owner": "toolshed", "bridge": "corp", "scope": "read"}
 GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
 SLACK = {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"}
 LINEAR = {"owner": "toolshed", "bridge": "linear", "scope": "read"}
@@ -93,6 +97,39 @@ def test_a_session_is_lost_from_another_browser_and_a_locked_vault_is_done_when_
     assert twin.get("/api/me").status_code == 200
     assert all(after == (own + 1, vault + 1) for after, (own, vault) in zip(key_versions(person).values(), before.values()))
     assert twin.token("github", ["repo"]) and {c["status"] for c in person.connections()} == {"active"}
+
+
+@pytest.mark.parametrize("is_due", [False, True], ids=["vended", "renewed"])
+def test_a_vault_that_waits_for_new_keys_gets_them_before_anything_of_it_is_given_out(person, double, is_due):
+    """Nobody comes by but a key that only vends: it never reads a list or opens a page."""
+    person.connect(CORP)
+    kept, lost = person.api_key("kept"), person.api_key("lost")
+    assert lose(person.elsewhere(), lost.id)["local"] == "pending"
+    before = key_versions(person)
+    if is_due:
+        Database(person.instance).run(
+            "UPDATE connection SET expires_at_ms = 1000, next_refresh_at_ms = 1000, obtained_at_ms = 0 WHERE person = ?",
+            d.identifier(person.user_id))
+    assert kept.token("corp", ["read"])["refreshed"] == is_due
+    after = key_versions(person)
+    assert all(after[row] == (own + 1, vault + 1) for row, (own, vault) in before.items()), (before, after)
+    assert kept.token("corp", ["read"]) and key_versions(person) == after, "once"
+
+
+def test_a_thief_with_a_key_that_was_lost_elsewhere_reads_nothing_that_was_renewed_since(fresh):
+    instance, loot = fresh().start(), Loot()
+    person = Person(instance)
+    person.connect(CORP)
+    kept, lost = person.api_key("kept"), person.api_key("lost")
+    loot.copy(instance, "before")
+    lose(person.elsewhere(), lost.id)
+    Database(instance).run("UPDATE connection SET expires_at_ms = 1000, next_refresh_at_ms = 1000, obtained_at_ms = 0")
+    renewed = kept.token("corp", ["read"])
+    assert renewed["refreshed"]
+    loot.copy(instance, "renewed")
+    secret = re.search("^ENCRYPTION_KEY=(.*)$", (instance.dir / "etc/environment").read_text(), re.M)[1].strip('"')
+    robbed = Thief(loot, secret).give_token(lost.key).work().access_tokens()
+    assert robbed and renewed["accessToken"] not in robbed
 
 
 def test_a_lost_plugin_is_withdrawn_and_its_connections_are_given_new_keys_and_tokens(person):
@@ -223,6 +260,16 @@ def test_the_last_holder_goes_only_after_what_is_lost_was_said(person):
     again = person.post("/api/sign-out").json()["confirm"]
     assert person.post(f"/api/sign-out?confirm={again}").status_code == 204
     assert person.get("/api/me").status_code == 401
+
+
+def test_a_yes_to_what_was_there_is_none_to_what_was_connected_since(person):
+    person.connect(GITHUB)
+    asked = person.post("/api/sign-out")
+    assert asked.status_code == 409 and asked.json()["connections"] == 1
+    person.connect(SLACK)
+    again = person.post(f"/api/sign-out?confirm={asked.json()['confirm']}")
+    assert again.status_code == 409 and again.json()["connections"] == 2
+    assert person.post(f"/api/sign-out?confirm={again.json()['confirm']}").status_code == 204
 
 
 def test_with_another_holder_or_nothing_to_lose_no_question_is_asked(person, other):

@@ -9,6 +9,7 @@ from harness.oauth import Client, pkce
 from harness.people import Person, Plugin
 
 UNKNOWN = "A" * 22
+GOOGLE = {"owner": "toolshed", "bridge": "google", "scope": "calendar"}
 
 
 def again(person: Person, link: dict, **more) -> dict:
@@ -103,6 +104,59 @@ def test_removing_one_of_two_that_share_a_consent_asks_the_provider_for_nothing(
     assert person.connections()[0]["sharesGrant"] is False
     assert person.delete(f"/api/connections/{two['id']}").json()["provider"] == "revoked"
     assert double.count("google", "revoke") == 1
+
+
+def outcome_of(arrived) -> str:
+    return f"/api/outcomes/{arrived.headers['Location'].split('#')[1]}"
+
+
+def test_removing_an_account_that_the_provider_did_not_name_ends_no_other_connection(person, double):
+    """Google ends all of an account's grant, and this may be the account that is connected already."""
+    person.connect(GOOGLE)
+    double.fault("google", "userinfo", "500")
+    arrived = person.connect(GOOGLE | {"scope": "calendar drive.readonly"})
+    double.post("fault", clear=True)
+    shown = person.get(outcome_of(arrived)).json()
+    assert (shown["status"], shown["account"]) == ("connected-unused", "") and shown["removable"]["sharesGrant"]
+    removed = person.post(outcome_of(arrived), {"decision": "remove", "formToken": shown["formToken"]}).json()
+    assert removed["status"] == "removed" and removed["message"] is None
+    assert removed["removal"] | {"manageUrl": None} == {"local": "removed", "provider": "not-applicable", "shared": True, "manageUrl": None}
+    assert removed["removal"]["manageUrl"] and double.count("google", "revoke") == 0
+    assert person.get(outcome_of(arrived)).json()["removal"] == removed["removal"], "said again"
+    assert person.connections()[0]["status"] == "active" and person.connections()[0]["sharesGrant"] is False
+
+
+def test_removing_in_one_of_two_vaults_ends_nothing_in_the_other(person, double):
+    person.connect(GOOGLE)
+    elsewhere = person.elsewhere()
+    elsewhere.connect(GOOGLE)
+    locked, own = sorted(elsewhere.connections(), key=lambda c: c["status"] != "locked")
+    assert locked["sharesGrant"] and own["sharesGrant"]
+    removed = elsewhere.delete(f"/api/connections/{own['id']}").json()
+    assert (removed["provider"], removed["shared"]) == ("not-applicable", True) and double.count("google", "revoke") == 0
+    assert person.api_key().token("google", ["calendar"]) and person.connections()[0]["sharesGrant"] is False
+    assert person.delete(f"/api/connections/{locked['id']}").json()["provider"] == "revoked"
+
+
+def test_what_a_first_connection_ends_when_it_is_removed_is_said_before_and_after(person, double):
+    arrived = person.connect(GOOGLE)
+    shown = person.get(outcome_of(arrived)).json()
+    assert shown["removable"] == {"revocation": "grant", "sharesGrant": False} and not shown["replaced"]
+    assert shown["removal"] is None
+    removed = person.post(outcome_of(arrived), {"decision": "remove", "formToken": shown["formToken"]}).json()
+    assert (removed["status"], removed["removable"]) == ("removed", None)
+    assert removed["removal"]["provider"] == "revoked" and double.count("google", "revoke") == 1
+
+
+def test_what_was_connected_before_is_not_removed_by_a_click_after_a_further_consent(person, plugin, double):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    arrived = person.connect(GITHUB | {"scope": "repo gist"})
+    shown = person.get(outcome_of(arrived)).json()
+    assert (shown["status"], shown["replaced"], shown["removable"]) == ("connected", True, None)
+    with Database(person.instance).unchanged("connection"):
+        refused = person.post(outcome_of(arrived), {"decision": "remove", "formToken": shown["formToken"]})
+        assert_problem(refused, 409, "changed")
+    assert [c["status"] for c in person.connections()] == ["active"]
 
 
 def test_where_a_provider_merges_what_was_granted_nothing_is_separate(person, double):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from harness.flow import at_once, callback_address, result
 from harness.oauth import Client
 from harness.people import Person, Plugin
 
@@ -115,6 +116,48 @@ def test_the_other_browsers_consent_keeps_plugins_in_whose_approval_covers_it(pe
     assert key.token("github", ["notifications"])
     refused = plugin.link("github", ["repo"], user=person)
     assert refused["reason"] == "plugin-not-approved" and "notifications" in refused["missingScopes"]
+
+
+def test_a_plugin_whose_consent_came_while_the_vault_got_a_new_key_is_let_in_when_it_opens(person, plugin, double):
+    key = person.api_key()
+    need = plugin.link("github", ["repo"], user=person)
+    address = callback_address(person, need["authorizationUrl"])
+    double.fault("github", "exchange", "hold")
+
+    def lose() -> None:
+        assert double.get("wait", family="github", endpoint="exchange")["reached"]
+        twin = Person(person.instance, signed_in=False, invitation=person.invitation)
+        twin.http.cookies.update(person.http.cookies)
+        assert twin.post("/api/vault/lost", {"holder": key.id}).json()["local"] == "done"
+        double.post("release")
+
+    arrived, _ = at_once(lambda: person.navigate(address, site="cross-site"), lose)
+    assert result(person, arrived)["status"] == "connected"
+    assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "completed"
+    assert plugin.token("github", ["repo"], user=person)
+    [reach] = next(p for p in person.get("/api/plugins?limit=500").json()["plugins"] if p["id"] == plugin.id)["connections"]
+    assert reach["status"] == "live"
+
+
+@pytest.mark.parametrize("is_withdrawn", [False, True], ids=["let in", "withdrawn before"])
+def test_a_plugin_that_is_let_in_by_keep_in_the_other_browser_gets_its_key_when_the_vault_opens(
+        person, elsewhere, plugin, double, is_withdrawn):
+    person.connect(GITHUB)
+    need = plugin.link("github", ["repo", "gist"], user=person)
+    arrived = person.connect(need["authorizationUrl"], account="mallory")
+    outcome = f"/api/outcomes/{arrived.headers['Location'].split('#')[1]}"
+    shown = elsewhere.get(outcome).json()
+    assert elsewhere.post(outcome, {"decision": "keep", "formToken": shown["formToken"]}).json()["status"] == "kept"
+    assert plugin.link("github", ["gist"], user=person)["reason"] == "plugin-not-approved"
+    [reach] = next(p for p in elsewhere.get("/api/plugins?limit=500").json()["plugins"] if p["id"] == plugin.id)["connections"]
+    assert reach["status"] == "waiting" and reach["tokens"] is None
+    if is_withdrawn:
+        assert elsewhere.delete(f"/api/plugins/{plugin.id}").status_code == 200
+    assert person.get("/api/me").status_code == 200
+    if is_withdrawn:
+        assert plugin.link("github", ["gist"], user=person)["reason"] == "plugin-not-approved"
+    else:
+        assert plugin.token("github", ["gist"], user=person)["connection"]["account"] == "mallory"
 
 
 def test_another_person_sees_and_reaches_neither_vault(person, elsewhere, other):

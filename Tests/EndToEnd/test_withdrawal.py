@@ -56,6 +56,30 @@ def test_a_token_without_an_end_is_said_to_live(person, plugin, double):
     assert withdraw(person, plugin)["tokens"] == "live"
 
 
+def held(person: Person, plugin: Plugin) -> list[str | None]:
+    plugins = person.get("/api/plugins?limit=500").json()["plugins"]
+    return [entry["tokens"] for entry in next(p for p in plugins if p["id"] == plugin.id)["connections"]]
+
+
+def test_what_a_withdrawn_plugin_may_still_hold_is_listed_until_it_is_replaced(person, plugin, double):
+    let_in(person, plugin, "github", "repo")
+    assert held(person, plugin) == [None]
+    entry = withdraw(person, plugin)
+    assert held(person, plugin) == [entry["tokens"]] == ["live"]
+    assert replace(person, entry["id"]).json()["tokens"] == "live", "GitHub's is ended there"
+    assert held(person, plugin) == ["live"]
+    person.connect(GITHUB | {"connection": entry["id"]})
+    assert held(person, plugin) == [None]
+
+
+def test_a_token_with_an_end_is_listed_until_then(person, plugin, double):
+    let_in(person, plugin, "google", "calendar")
+    entry = withdraw(person, plugin)
+    assert held(person, plugin) == [entry["tokens"]]
+    person.instance.sql("UPDATE connection SET expires_at_ms = 1000 WHERE person = ?", base64.urlsafe_b64decode(person.user_id[2:] + "=="))
+    assert held(person, plugin) == [None]
+
+
 def test_where_a_refresh_ends_the_old_token_withdrawing_ends_it(person, plugin, double):
     """GitHub's expiring tokens: the new pair kills the old one."""
     double.set("github", expiring=True)

@@ -70,6 +70,46 @@ struct ApprovalTests {
         #expect(statuses.first { $0.plugin == narrow.id }?.status == .outgrown)
     }
 
+    @Test("Approved without the key at hand, a plugin gets it with the next new one if that covers the token")
+    func waiting() throws {
+        let (plugin, key) = try vault.plugin("Waits")
+        let (narrow, narrowKey) = try vault.plugin("Narrow")
+        let (withdrawn, withdrawnKey) = try vault.plugin("Withdrawn")
+        let (held, heldKey) = try vault.plugin("Has it")
+        try approve(held.id)
+        try vault.store.write { rows in
+            let row = try #require(try rows.connection(connection))
+            for id in [plugin.id, withdrawn.id, held.id] {
+                try rows.approveWhenOpen(id, for: row, scopes: ScopeSet(["repo"]), at: vault.now)
+            }
+            try rows.approveWhenOpen(narrow.id, for: row, scopes: ScopeSet(["gist"]), at: vault.now)
+        }
+        let marked = try #require(try vault.store.read { try $0.connection(connection) })
+        #expect(marked.rekeyPending)
+        #expect(try vault.vend(key, person: session.person) == [])
+        #expect(try vault.vend(heldKey, person: session.person) == ["gho_one"], "who has it keeps it")
+        #expect(try vault.store.write { try $0.withdraw(withdrawn.id, of: session.person) } == [])
+        try vault.store.write {
+            try $0.rekey(marked, with: session.vault, background: false) { $1.isSubset(of: $0) }
+        }
+        #expect(try vault.vend(key, person: session.person) == ["gho_one"])
+        #expect(try vault.vend(heldKey, person: session.person) == ["gho_one"])
+        for none in [narrowKey, withdrawnKey] { #expect(try vault.vend(none, person: session.person) == []) }
+        let statuses = try vault.store.read { try $0.approvals(of: connection) }
+        #expect(statuses.first { $0.plugin == narrow.id }?.status == .outgrown)
+        #expect(statuses.first { $0.plugin == plugin.id }?.status == .live)
+    }
+
+    @Test("Which token a withdrawn plugin may still have is known until there is another one")
+    func held() throws {
+        let (plugin, _) = try vault.plugin()
+        try approve(plugin.id)
+        for _ in 0..<2 { _ = try vault.store.write { try $0.withdraw(plugin.id, of: session.person) } }
+        let generation = try #require(try vault.store.read { try $0.connection(connection) }).generation
+        let approval = try #require(try vault.store.read { try $0.approvals(of: connection) }.first)
+        #expect(approval.status == .withdrawn && approval.heldGeneration == generation)
+    }
+
     @Test("A withdrawn plugin opens nothing, and the key it has seen opens nothing new")
     func withdrawn() throws {
         let (plugin, key) = try vault.plugin()

@@ -97,13 +97,79 @@ struct ControlTests {
         }
     }
 
-    @Test("A connection of the same account is a twin; one of another account or vault is none")
+    @Test("A connection of the same account may share its grant, one of another account shares none")
     func twins() throws {
         let (one, two, other) = (try connect(account: "1"), try connect(account: "1"), try connect(account: "2"))
-        #expect(try vault.store.read { try $0.hasTwin(one) && $0.hasTwin(two) })
-        #expect(try !vault.store.read { try $0.hasTwin(other) })
+        #expect(try vault.store.read { try $0.mayShareGrant(one) && $0.mayShareGrant(two) })
+        #expect(try !vault.store.read { try $0.mayShareGrant(other) })
         #expect(try vault.store.write { try $0.removeConnection(two.id, of: session.person) })
-        #expect(try !vault.store.read { try $0.hasTwin(one) })
+        #expect(try !vault.store.read { try $0.mayShareGrant(one) })
+    }
+
+    @Test("An account that is not known may be any that is here, on either side")
+    func unnamed() throws {
+        let named = try connect(account: "1")
+        #expect(try !vault.store.read { try $0.mayShareGrant(named) })
+        let unnamed = try connect(account: "")
+        #expect(try vault.store.read { try $0.mayShareGrant(named) && $0.mayShareGrant(unnamed) })
+        #expect(try vault.store.write { try $0.removeConnection(named.id, of: session.person) })
+        #expect(try !vault.store.read { try $0.mayShareGrant(unnamed) })
+    }
+
+    @Test(
+        "A connection of the same person in another vault may share it, one of another person or provider does not count"
+    )
+    func elsewhere() throws {
+        let here = try connect()
+        let (stranger, _) = try vault.person("Somebody else")
+        var other = try vault.grant()
+        other.provider = try ProviderID(parsing: "google")
+        let (theirs, google) = (try vault.grant(), other)
+        let second = try vault.store.write { rows in
+            _ = try rows.insert(theirs, into: .open(stranger.vault), of: stranger.person, status: .active)
+            let second = try rows.makeVault(for: session.person, at: vault.now)
+            _ = try rows.insert(google, into: .open(second), of: session.person, status: .active)
+            return second
+        }
+        #expect(try !vault.store.read { try $0.mayShareGrant(here) })
+        let there = try vault.store.write {
+            try $0.insert(theirs, into: .open(second), of: session.person, status: .active)
+        }
+        let row = try row(there)
+        #expect(try vault.store.read { try $0.mayShareGrant(here) && $0.mayShareGrant(row) })
+    }
+
+    @Test("What waits for Keep does not become the default")
+    func unusedDefault() throws {
+        let (used, waiting) = (try connect(), try connect("gho_two", account: "2"))
+        try vault.store.write { rows in
+            #expect(try rows.setDefault(true, used.id, of: session.person))
+            try rows.setStatus(.unused, of: waiting.id)
+            #expect(try !rows.setDefault(true, waiting.id, of: session.person))
+        }
+        #expect(try row(used.id).isDefault)
+    }
+
+    @Test("A vault that waits for a new key makes every vend of its holders wait for it, and none of its plugins'")
+    func markedVault() throws {
+        let connection = try connect()
+        let (plugin, pluginKey) = try vault.plugin()
+        try vault.store.write { rows in
+            let key = try rows.openKey(of: connection, with: session.vault)
+            try rows.approve(plugin.id, for: connection, key: key, scopes: connection.scopes, at: vault.now)
+        }
+        func waits(_ secret: SecretText) throws -> Bool {
+            let token = try vault.token(secret)
+            let found = try VendStatement(store: vault.store)
+                .find(slot: token.id, kind: token.kind, provider: "github", person: session.person)
+            return try #require(found?.candidates.first).rekeyPending
+        }
+        #expect(try !waits(cookie))
+        try vault.store.write { try $0.markForRekey(session.vault.id, of: session.person) }
+        #expect(try waits(cookie))
+        #expect(try !waits(pluginKey))
+        _ = try vault.store.write { try $0.replaceKey(of: session.vault, covers: { _, _, _ in true }, at: vault.now) }
+        #expect(try !waits(cookie))
     }
 
     @Test("Stopping everything leaves this session and the ways back in, and marks what others have seen for a new key")

@@ -61,7 +61,7 @@ struct MergeTests {
         #expect(try again.connection(dead).status == .unused)
     }
 
-    @Test("The other one is kept until the first has vended once")
+    @Test("The other one is of use until the first has vended once")
     func untilVended() throws {
         let kept = try two.connect(two.first, "gho_first")
         let used = try two.connect(two.second, "gho_second", after: 60)
@@ -80,10 +80,25 @@ struct MergeTests {
         try fold(.refreshed, at: two.now.milliseconds + 5)
         // From before, only read late.
         try fold(.vended, at: two.now.milliseconds - 1)
+        func spent() throws -> [ConnectionID] {
+            try two.store.read { try $0.spentReserve(in: two.first.vault.id, limit: 9).map(\.id) }
+        }
         #expect(try two.connection(kept).status == .unused)
+        #expect(try spent() == [])
         try fold(.vended, at: two.now.milliseconds + 10)
-        #expect(try two.store.read { try $0.connection(kept) } == nil)
+        #expect(try spent() == [kept])
+        #expect(try two.store.read { try $0.reserve(behind: used).map(\.id) } == [kept])
         #expect(try two.access(used, two.vault.open(two.firstCookie)) == "gho_second")
+    }
+
+    @Test("What is in reserve shares the grant of the one before it, which does not share its own")
+    func sharedGrant() throws {
+        let reserve = try two.connect(two.first, "gho_first")
+        let used = try two.connect(two.second, "gho_second", after: 60)
+        try two.link()
+        let (kept, better) = (try two.connection(reserve), try two.connection(used))
+        #expect(try two.store.read { try $0.mayShareGrant(kept) })
+        #expect(try !two.store.read { try $0.mayShareGrant(better) })
     }
 
     @Test("If the first turns out to be dead, the other takes its place again")

@@ -1,5 +1,7 @@
 // /done: the outcome named in the fragment, and what can still be done about it.
 import { byId, call, clean, fill, head, say, show, start } from "/page.js";
+import { ask } from "/question.js";
+import { afterwards, lookThere, there } from "/revocation.js";
 import { offerRecovery } from "/secret.js";
 import { scopeRow } from "/words.js";
 
@@ -33,6 +35,8 @@ const usable = new Set(["connected", "connected-unused", "kept", "approved"]);
 
 let outcome = null;
 let again;
+// The account has no name any more once it was removed.
+let named = "";
 const address = () => `/api/outcomes/${encodeURIComponent(location.hash.slice(1))}`;
 
 async function load() {
@@ -62,14 +66,20 @@ function present(document_) {
     const state = outcome.status in headings ? outcome.status : "unknown";
     const provider = clean(outcome.provider?.name, 80) || "The service";
     const requester = clean(outcome.requester?.name);
+    named = clean(outcome.account) || (state === "removed" ? named : "");
+    const look = outcome.removal && lookThere(outcome.removal, provider);
     head(headings[state]?.(provider) ?? "No result");
     fill(document, {
-        provider, requester, own: !requester, account: clean(outcome.account) || "an unnamed account", named: clean(outcome.account), nameless: !clean(outcome.account),
+        provider, requester, own: !requester, account: named || "an unnamed account", named, noname: !named, nameless: !named, removable: outcome.removable, replaced: outcome.replaced,
+        there: outcome.removal && afterwards(outcome.removal, provider),
         scopes: usable.has(state) && outcome.scopes.length > 0, missing: outcome.missingScopes.length,
         told: requester && state !== "connected-unused", cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
     });
     byId("scopes").replaceChildren(...outcome.scopes.map(scopeRow));
     byId("missing").replaceChildren(...outcome.missingScopes.map(scopeRow));
+    const link = byId("look");
+    link.hidden = !look;
+    if (look) [link.href, link.textContent] = [look.href, look.text];
     show(state);
     // The same answer delivered twice gets here while the first delivery is still with the service.
     clearTimeout(again);
@@ -78,24 +88,38 @@ function present(document_) {
     if (outcome.recoveryOffered && recovery.hidden) offerRecovery(recovery, () => { recovery.hidden = true; });
 }
 
-async function decide(decision) {
+async function settle(decision) {
+    present(await call("POST", address(), { decision, formToken: outcome.formToken }));
+    say("");
+    document.querySelector("h1").focus();
+}
+
+/** What was decided meanwhile in another window is shown, and nothing else is done. */
+async function refused(problem) {
+    if (problem.status === 409) await load();
+    else refuse(problem);
+}
+
+async function keep() {
     const buttons = [byId("keep"), byId("remove")];
     for (const button of buttons) button.disabled = true;
-    say(decision === "keep" ? "Keeping…" : "Removing…", { tone: "plain" });
-    try {
-        present(await call("POST", address(), { decision, formToken: outcome.formToken }));
-        say("");
-        document.querySelector("h1").focus();
-    } catch (problem) {
-        if (problem.status === 409) await load();
-        else refuse(problem);
-    }
+    say("Keeping…", { tone: "plain" });
+    await settle("keep").catch(refused);
     for (const button of buttons) button.disabled = false;
 }
 
+function remove() {
+    const provider = clean(outcome.provider?.name, 80) || "The service";
+    const account = named || "this account";
+    ask(byId("remove"), {
+        effect: `${provider} as ${account} is deleted here. ${there({ connection: outcome.removable, provider, account, state: outcome.account === null ? "locked" : "" })}`,
+        yes: "Remove", act: () => settle("remove").catch(refused),
+    });
+}
+
 start(() => {
-    byId("keep").addEventListener("click", () => decide("keep"));
-    byId("remove").addEventListener("click", () => decide("remove"));
+    byId("keep").addEventListener("click", keep);
+    byId("remove").addEventListener("click", remove);
     addEventListener("hashchange", load);
     load();
 });

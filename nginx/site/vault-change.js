@@ -1,6 +1,7 @@
 // What can be done with a connection: each says what it does before, and what it did after.
 import { call, clean, fill, say, trouble } from "/page.js";
 import { ask } from "/question.js";
+import { afterwards, lookThere, there } from "/revocation.js";
 import { connectLink } from "/vault-connections.js";
 
 const address = ({ connection }) => `/api/connections/${encodeURIComponent(connection.id)}`;
@@ -55,18 +56,6 @@ export function offerChanges(place, row) {
     place.querySelector("[data-do=separate]").href = connectLink(connection.provider, connection.scopes, { connection: connection.id, separate: "true" });
 }
 
-/** What happens at the service, by how far its own way of taking back reaches. */
-function there({ connection, provider, account, state }) {
-    if (state === "locked") return `This browser cannot open it, so ${provider} is not told; end it there, too.`;
-    if (connection.sharesGrant) return `${provider} is not told, because that would end your other connection as ${account} as well.`;
-    return {
-        none: `${provider} does not let this server take it back; a key that a program already holds lives until it expires, or until you end it there.`,
-        token: `${provider} is told to end this key; other keys for the same account stay.`,
-        grant: `${provider} ends everything that ${account} ever allowed this server’s app, not only this: other vaults and other people’s connections to the same account end, too.`,
-        installation: `${provider} removes this server’s app from the whole workspace, for everybody in it.`,
-    }[connection.revocation] ?? `${provider} is told to end it. How far that reaches is not documented: other connections to the same account may end, too.`;
-}
-
 export function offerRevoke(place, row) {
     place.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
         effect: `${row.provider} as ${row.account} is deleted here, and what uses it stops working. ${there(row)}`,
@@ -77,17 +66,4 @@ export function offerRevoke(place, row) {
             say(afterwards(answer, row.provider), { focus: true, tone: answer.provider === "failed" ? "bad" : "good", link: lookThere(answer, row.provider) });
         },
     }));
-}
-
-/** The four ways in which it can end, as they are. */
-export function afterwards({ provider, shared }, name) {
-    return {
-        revoked: `Removed here and taken back at ${name}.`,
-        unsupported: `Removed here. ${name} does not let a server take it back; you can do it there yourself.`,
-        failed: `Removed here. ${name} did not confirm that it was taken back; please check there.`,
-    }[provider] ?? (shared ? `Removed here. ${name} was not told: another connection of yours stands on the same consent.` : `Removed here. There was nothing that ${name} could be told to end.`);
-}
-
-export function lookThere({ provider, manageUrl }, name) {
-    return provider !== "revoked" && /^https:\/\//.test(manageUrl ?? "") ? { href: manageUrl, text: `Look at ${name}.` } : null;
 }

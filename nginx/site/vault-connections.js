@@ -10,7 +10,7 @@ const states = {
     locked: ["locked here", "attention", "This browser cannot open it: it is in another vault of yours. You can still pause or revoke it."],
     paused: ["paused", "attention", "No program gets a key for it, and it is not renewed, until you resume it."],
     unused: ["not in use", "attention", "It was connected as another account than the one asked for, and was not kept. Nothing can use it."],
-    superseded: ["in reserve", "attention", "The same account is connected once more, since two vaults were linked, and that one is used. This one goes when that one has been used, and takes its place if it turns out to be dead."],
+    superseded: ["in reserve", "attention", "The same account is connected once more, since two vaults were linked, and that one is used. This one goes when that one has been used or is revoked, and takes its place if it turns out to be dead. What came of it at the service is then in Activity."],
 };
 
 const list = pagedList("connections", "/api/connections", "connections", connectionRow);

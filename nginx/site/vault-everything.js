@@ -1,7 +1,7 @@
 // "Revoke everything": first all of it stops at once, then each connection is taken back, with its own result.
 import { byId, call, clean, fill, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
-import { afterwards, lookThere } from "/vault-change.js";
+import { afterwards, lookThere } from "/revocation.js";
 
 const AT_ONCE = 4;
 
@@ -37,21 +37,36 @@ async function revoke(changed, leaves) {
     say(leaves ? `${sentence} This browser is signed out.` : sentence, { focus: true, tone: open ? "bad" : "good" });
 }
 
-/** Some at a time, page after page, until there are none. */
+/**
+ * Some at a time, page after page, until there are none. What this browser cannot open goes first: as long as it is there,
+ * its service is not told of the others, because that might end it. What is in reserve goes with the one that it is behind.
+ */
 async function takeBack(results, list) {
     for (;;) {
         const { connections } = await call("GET", "/api/connections?limit=100");
         if (!connections.length) return;
-        const waiting = [...connections];
-        await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-            for (let next = waiting.shift(); next; next = waiting.shift()) {
-                const result = await call("DELETE", `/api/connections/${encodeURIComponent(next.id)}`);
-                results.push(result);
-                list.append(resultRow(next, result));
-                fill(byId("everything-results"), { done: String(results.length) });
-            }
-        }));
+        const locked = connections.filter(({ status }) => status === "locked");
+        const open = connections.filter(({ status, supersededBy }) => status !== "locked" && !supersededBy);
+        for (const waiting of locked.length + open.length ? [locked, open] : [connections]) await takeAway(waiting, results, list);
     }
+}
+
+async function takeAway(waiting, results, list) {
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+        for (let next = waiting.shift(); next; next = waiting.shift()) {
+            const result = await call("DELETE", `/api/connections/${encodeURIComponent(next.id)}`).catch(goneAlready);
+            if (!result) continue;
+            results.push(result);
+            list.append(resultRow(next, result));
+            fill(byId("everything-results"), { done: String(results.length) });
+        }
+    }));
+}
+
+/** It went with another one, or in another window. */
+function goneAlready(problem) {
+    if (problem.status !== 404) throw problem;
+    return null;
 }
 
 function resultRow(connection, result) {

@@ -11,7 +11,9 @@ import { usedKey } from "/vault-plugin-key.js";
 
 export function showPlugins() {
     return showList("plugins", async () => {
-        const plugins = (await all("/api/plugins", "plugins")).map(plugin => ({
+        const listed = await all("/api/plugins", "plugins");
+        showHeld(listed);
+        const plugins = listed.map(plugin => ({
             ...plugin, connections: plugin.connections.filter(({ status }) => status !== "withdrawn"),
         }));
         // Of the operator's plugins only those that were let in or narrowed; one's own also before.
@@ -31,7 +33,7 @@ function pluginRow(plugin) {
     });
     row.querySelector("[data-reach]").append(...plugin.connections.map(({ providerName, account, scopes, status }) => stamp("reach", {
         provider: clean(providerName, 80), account: clean(account) || "account not shown", scopes: names(scopes),
-        outgrown: status === "outgrown",
+        outgrown: status === "outgrown", waiting: status === "waiting",
     })));
     const on = (what, act) => row.querySelector(`[data-do=${what}]`).addEventListener("click", act);
     on("mute", event => ask(event.target, {
@@ -105,8 +107,9 @@ function revoke(button, plugin, name, own) {
         yes: "Revoke",
         act: async () => {
             const { connections = [] } = await call("DELETE", address(plugin));
+            // One's own is gone with its list: what it may still hold is known from this answer alone.
+            if (own) ended.push({ ...plugin, connections: plugin.connections.map(reach => ({ ...reach, tokens: stillHeld(connections.find(({ id }) => id === reach.id)) })) });
             await Promise.all([showPlugins(), showConnections()]);
-            showHeld(name, plugin, connections);
             say(withdrawn(name, connections), { focus: true });
         },
     });
@@ -127,31 +130,36 @@ function withdrawn(name, connections) {
     return words.join(" ");
 }
 
-/** What it may still hold, each with a button that takes it away as far as the service allows. */
-function showHeld(name, plugin, connections) {
+/** Plugins of one's own that were ended on this page. */
+const ended = [];
+
+const stillHeld = entry => (entry?.local === "withdrawn" && entry.tokens !== "replaced" ? entry.tokens : null);
+
+/** What plugins that were shut out may still hold, each with a button that takes it away as far as the service allows. */
+function showHeld(listed) {
     const place = byId("held");
-    place.replaceChildren(...connections.filter(({ local, tokens }) => local === "withdrawn" && tokens !== "replaced").map(entry => {
-        const reach = plugin.connections.find(({ id }) => id === entry.id);
-        const service = clean(reach?.providerName ?? entry.provider, 80);
+    const held = [...listed, ...ended].flatMap(plugin => plugin.connections
+        .filter(({ tokens, account }) => tokens && account !== null).map(entry => ({ plugin, entry })));
+    place.replaceChildren(...held.map(({ plugin, entry }) => {
+        const service = clean(entry.providerName ?? entry.provider, 80);
         const row = stamp("held-token", {
-            name, provider: service, account: clean(reach?.account) || "account not shown",
+            name: clean(plugin.name) || "An unnamed plugin", provider: service, account: clean(entry.account) || "account not shown",
             until: entry.tokens.startsWith("expire-at ") ? entry.tokens.slice(10) : null, live: entry.tokens === "live",
         });
-        row.querySelector("button").addEventListener("click", event => replace(event.target, entry, service, row));
+        row.querySelector("button").addEventListener("click", event => replace(event.target, entry, service));
         return row;
     }));
     place.hidden = place.children.length === 0;
 }
 
-function replace(button, entry, service, row) {
+function replace(button, entry, service) {
     ask(button, {
         effect: `${service} is asked for a new token, and the old one is ended where ${service} can end a single one. Where it cannot give a new one by itself, you go through ${service} again.`,
         yes: "Replace the token",
         act: async () => {
             const answer = await call("POST", `/api/connections/${encodeURIComponent(entry.id)}/replace`);
-            row.remove();
-            byId("held").hidden = byId("held").children.length === 0;
-            await showConnections();
+            entry.tokens = null;
+            await Promise.all([showPlugins(), showConnections()]);
             replaced(answer, service);
         },
     });

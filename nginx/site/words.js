@@ -10,7 +10,7 @@ const kinds = {
 // The closed set of what is recorded.
 const happened = {
     vended: "Token given to", refreshed: "Renewed at the service", "refresh-failed": "Could not be renewed at the service",
-    consented: "Approved", declined: "Declined", connected: "Connected", removed: "Revoked", revoked: "Taken back at the service",
+    consented: "Approved", declined: "Declined", connected: "Connected", kept: "Kept", removed: "Revoked", revoked: "Taken back at the service",
     "revocation-unsupported": "The service cannot take it back", "revocation-failed": "The service did not confirm that it took it back",
     "revocation-not-asked": "Not taken back at the service",
     "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "plugin-muted": "Muted", "plugin-unmuted": "No longer muted",
@@ -22,7 +22,7 @@ const happened = {
     paused: "Paused", resumed: "Resumed", "everything-stopped": "Everything stopped",
     "link-sealed": "The key of a vault was offered to another browser of yours", linked: "Two vaults were linked",
     unlocked: "Given the key of the vault again:", lost: "Revoked as lost:",
-    "client-approved": "Let in:", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
+    "client-approved": "Let in:", "client-allowed": "Allowed for", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };
 export const events = Object.keys(happened);
 export const eventWord = (event, callerKind) => event === "key-made" && callerKind === "plugin-person" ? "A key of your own for" : happened[event] ?? clean(event, 60);
