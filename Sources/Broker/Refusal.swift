@@ -30,6 +30,8 @@ public enum Refusal: Error, Sendable {
     case invalidInvitation
     case invalidPasskey
     case nameTaken
+    /// The person has this many already, which is the most.
+    case tooMany(Int)
     /// No client of ours, as far as anybody here can tell.
     case unknownClient
     /// The address to go back to is not one of the client's.

@@ -149,15 +149,25 @@ extension Broker {
         guard PluginName.isFit(name) else {
             throw Refusal.invalidRequest([
                 MemberError("name", "1 to 80 visible characters, letters or digits among them")
+    /// As many API keys, and as many plugins of their own, one person may have at a time: far more than somebody can keep
+    /// apart, and few enough for every list.
+    static let mostOfAKind = 100
+
             ])
         }
         try requireFresh(session, at: now)
+            guard try rows.slots(of: session.person, kind: .apiKey, at: now).count < Self.mostOfAKind else {
+                throw Refusal.tooMany(Self.mostOfAKind)
+            }
         // What the consent page says in its own voice.
         let reserved =
             catalogue.providers.values.flatMap { [$0.name, $0.id.bridge] } + ["Toolshed", "Operator", settings.host]
         do {
             return try store.write { rows in
-                let made = try rows.addPlugin(name: name, owner: session.person, reserved: reserved, at: now)
+                guard try rows.ownPlugins(of: session.person) < Self.mostOfAKind else {
+                    throw Refusal.tooMany(Self.mostOfAKind)
+                }
+                let made = try rows.addPlugin(name: name, owner: session.person, reserved: folded, at: now)
                 try record(
                     AuditRecord(.keyMade, person: session.person, caller: made.id.text, callerKind: "plugin"), at: now)
                 return (made.id, made.secret)
@@ -167,3 +177,4 @@ extension Broker {
         }
     }
 }
+        let folded = Set(reserved.map(PluginName.folded))

@@ -165,20 +165,4 @@ extension String {
     public func isWithin(_ characters: Int) -> Bool {
         utf8.count <= characters || (utf8.count <= characters * 8 && count <= characters)
     }
-
-    /// Text of a caller that a person will read: no control characters, no direction marks and nothing invisible that
-    /// could make it read differently from what it is. Joiners stay: Persian and emoji need them.
-    public var withoutControls: String {
-        let unwanted: (Unicode.Scalar) -> Bool = { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .lineSeparator, .paragraphSeparator: true
-            case .format: scalar.value != 0x200C && scalar.value != 0x200D
-            default: false
-            }
-        }
-        // Printable ASCII has none of them.
-        if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
-        guard unicodeScalars.contains(where: unwanted) else { return self }
-        return String(String.UnicodeScalarView(unicodeScalars.filter { !unwanted($0) }))
-    }
 }

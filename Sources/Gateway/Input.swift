@@ -82,8 +82,7 @@ struct Members {
     /// What people will call something: visible, at most 80 characters.
     func name(_ name: String) throws -> String {
         let text = try self.text(name, limit: 80).withoutControls
-        guard text.contains(where: { !$0.isWhitespace && $0 != "\u{200C}" && $0 != "\u{200D}" })
-        else {
+        guard text.isVisible else {
             throw Refusal.invalidRequest([MemberError(name, "a string of 1 to 80 visible characters")])
         }
         return text

@@ -166,6 +166,10 @@ struct Problem {
             }
         case .nameTaken:
             self.init(409, "name-taken", "The name is taken", "Choose a name that no other plugin has.")
+        case .tooMany(let most):
+            self.init(
+                409, "too-many", "There are too many",
+                "You have \(most), which is the most. Revoke one that nobody uses.")
         case .unknownClient:
             self.init(
                 400, "unknown-client", "Unknown application",

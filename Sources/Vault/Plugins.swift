@@ -44,19 +44,25 @@ public final class OpenPlugin: Sendable {
 }
 
 extension Rows {
-    /// No plugin is named like another one, nor like one of `reserved`.
+    /// No plugin that a person sees is named like another one, nor like one of `reserved`, folded. Of what other persons
+    /// call their own nobody learns anything: where the operator takes such a name, theirs gives way.
     public func addPlugin(
-        name: String, owner: PersonID?, reserved: [String] = [], at now: Instant
+        name: String, owner: PersonID?, reserved: Set<String> = [], at now: Instant
     ) throws -> (id: PluginID, secret: SecretText) {
-        let taken = try rows("SELECT name FROM plugin", []).map { $0.text("name") } + reserved
         let folded = PluginName.folded(name)
-        guard !taken.contains(where: { PluginName.folded($0) == folded }) else { throw VaultError.nameTaken }
+        let readings = PluginName.readings(of: name)
+        let taken = try readings.contains { try isTaken($0, for: owner) }
+        guard !taken, readings.isDisjoint(with: reserved) else { throw VaultError.nameTaken }
+        if owner == nil { try giveWay(to: folded) }
         let id: PluginID = random.id()
         let pair = try PrivateKey(random: random)
         _ = try changed(
-            "INSERT INTO plugin (id, name, owner, public_key, public_tag, created_at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            """
+            INSERT INTO plugin (id, name, folded, owner, public_key, public_tag, created_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            """,
             [
-                id.blob, name, owner?.blob, try pair.publicKey.bytes.blob,
+                id.blob, name, folded, owner?.blob, try pair.publicKey.bytes.blob,
                 keys.tags.tag(Purpose.publicKey(of: "plugin", id.bytes, try pair.publicKey)).blob, now.milliseconds,
             ])
         let token = try Token(issuing: .plugin, id: random.id(), random)
@@ -66,6 +72,37 @@ extension Rows {
             derived: try token.derivedKey(salt: salt, vault: nil), vaultKey: nil, vaultTag: nil,
             lifetime: .untilRevoked, at: now)
         return (id, try token.text())
+    }
+
+    private func isTaken(_ folded: String, for owner: PersonID?) throws -> Bool {
+        try row(
+            "SELECT 1 FROM plugin WHERE folded = ? AND (owner IS NULL OR owner = ?) LIMIT 1", [folded, owner?.blob])
+            != nil
+    }
+
+    /// Persons' own plugins of a name that is the operator's from now on say whose they are.
+    private func giveWay(to folded: String) throws {
+        for row in try rows("SELECT id, name, owner FROM plugin WHERE folded = ?", [folded]) {
+            let owner: PersonID = try row.id("owner")
+            // They have fewer plugins than there are names to choose from.
+            let another = try PluginName.own(row.text("name")).first { try !isTaken(PluginName.folded($0), for: owner) }
+            guard let another else { throw VaultError.nameTaken }
+            _ = try changed(
+                "UPDATE plugin SET name = ?, folded = ? WHERE id = ?",
+                [another, PluginName.folded(another), row.bytes("id").blob])
+        }
+    }
+
+    /// How many a person has of their own.
+    public func ownPlugins(of person: PersonID) throws -> Int {
+        try row("SELECT count(*) AS n FROM plugin WHERE owner = ?", [person.blob])?["n"] ?? 0
+    }
+
+    /// How many persons' own plugins could be taken for one of this name.
+    public func ownPlugins(named name: String) throws -> Int {
+        try row(
+            "SELECT count(*) AS n FROM plugin WHERE folded = ? AND owner IS NOT NULL", [PluginName.folded(name)])?["n"]
+            ?? 0
     }
 
     /// The connections that it could use are marked: their keys are replaced when their vaults are next open.

@@ -5,13 +5,17 @@ extension Schema {
         -- A plugin's key pair outlives its API keys: every key of the plugin wraps the same private half.
         CREATE TABLE plugin (
             id BLOB PRIMARY KEY,
-            name TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            folded TEXT NOT NULL,               -- what people would take the name for
             owner BLOB REFERENCES person (id) ON DELETE CASCADE,
             public_key BLOB NOT NULL,
             public_tag BLOB NOT NULL,
             limits TEXT,                        -- the operator's, for everybody; NULL: none
             created_at_ms INTEGER NOT NULL
         ) STRICT;
+        -- Nobody sees another person's own.
+        CREATE UNIQUE INDEX plugin_folded ON plugin (folded, coalesce(owner, x''));
+        CREATE INDEX plugin_owner ON plugin (owner) WHERE owner IS NOT NULL;
 
         -- The key pair of one person with one plugin: what the plugin may use of theirs is sealed to it.
         CREATE TABLE plugin_person (

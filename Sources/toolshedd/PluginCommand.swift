@@ -31,6 +31,7 @@ struct PluginCommand: ParsableCommand {
             try options.apply(to: &limits)
             let given = limits
             let administration = try Administration()
+            let theirs = try administration.store.read { try $0.ownPlugins(named: name) }
             let made: (id: PluginID, secret: SecretText)
             do {
                 made = try administration.store.write { rows in
@@ -40,6 +41,10 @@ struct PluginCommand: ParsableCommand {
                 }
             } catch VaultError.nameTaken {
                 throw ValidationError("A plugin of that name exists; people could not tell the two apart.")
+            }
+            if theirs > 0 {
+                let who = theirs == 1 ? "A person’s own plugin of" : "\(theirs) persons’ own plugins of"
+                complain("\(who) that name gave way: to its name “(yours)” was added.")
             }
             made.secret.withString { key in
                 show(json: json, key) {

@@ -271,12 +271,40 @@ def test_an_own_plugin_is_limited_and_ended_by_its_owner(instance, person):
 
 @pytest.mark.parametrize("name", [
     "Тооlshеd", "𝐓𝐨𝐨𝐥𝐬𝐡𝐞𝐝", "T\u200dool\u200dshed", "G\u0456tHub", "Ġithub", "SIack", "5lack", "Ꮪlack", "ΗΟST".replace("ΗΟST", "operator"),
-    "Оperator", "ꓳperator", "localhost", "Ⅼocalhost", "LINEAR", "Goog1e", "Ꮐoogle"])
+    "Оperator", "ꓳperator", "localhost", "Ⅼocalhost", "LINEAR", "Goog1e", "Ꮐoogle",
+    "GitHub\u3164", "\u3164Slack", "Git\u115fHub", "Toolshed\u3164", "GitHub\uffa0", "Git\u17b5Hub", "GitHub\u2800", "GitHub\ufffc",
+    "“GitHub”", "(GitHub)", "[Slack]", "«GitHub»", "GitHub`", "GitHub®", "GitHub™", "GitHub ✓", "✅ Slack", "GitHubⓇ", "GitHub|", "GitHub\u0903"])
 def test_a_name_that_passes_for_another_is_taken(person, name):
     assert_problem(person.post("/api/plugins", {"name": name}), 409, "name-taken")
 
 
-@pytest.mark.parametrize("name", ["…", "---", "\u200d\u200c", "x" * 81, "\u202e\u2066", "\ue000", "é" * 20 + "\u0301" * 700])
+@pytest.mark.parametrize("name", ["机器人", "می\u200cخواهم", "Ёлка №2", "👩\u200d🔧 bot", "❤\ufe0f bot", "葛\U000e0100城さん", "그림 도우미", "सहायक", "C++ (nightly)"])
+def test_a_name_in_any_script_with_or_without_emoji_is_kept_as_it_was_typed(person, name):
+    assert listed(person, person.own_plugin(name))["name"] == name
+
+
+def test_what_others_call_their_own_plugins_is_nobodys_business_and_gives_way_to_the_operators(instance, person, other):
+    name = f"Payroll agent {person.user_id[2:8]}"
+    mine, theirs = person.own_plugin(name), other.own_plugin(name)
+    assert_problem(other.post("/api/plugins", {"name": f"({name})"}), 409, "name-taken")
+    added = subprocess.run([instance.dir / "bin/toolshedd", "plugin", "add", name, "--json"], capture_output=True, text=True, timeout=60)
+    assert json.loads(added.stdout)["pluginId"] and "2 persons’ own plugins of that name gave way" in added.stderr
+    assert listed(person, mine)["name"] == listed(other, theirs)["name"] == f"{name} (yours)"
+    assert_problem(Person(instance).post("/api/plugins", {"name": name}), 409, "name-taken")
+
+
+@pytest.mark.parametrize("path", ["/api/plugins", "/api/keys"])
+def test_a_person_has_at_most_a_hundred_of_a_kind(person, rows, path):
+    for number in range(100):
+        made = person.post(path, {"name": f"Number {number} of many"})
+        assert made.status_code == 201, (number, made.text)
+    with rows.unchanged():
+        assert "100" in assert_problem(person.post(path, {"name": "one too many"}), 409, "too-many")["detail"]
+    assert person.delete(f"{path}/{made.json()['id']}").status_code in (200, 204)
+    assert person.post(path, {"name": "in its place"}).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["…", "---", "\u200d\u200c", "\u3164", "\u2800\u2800", "🔧", "x" * 81, "\u202e\u2066", "\ue000", "é" * 20 + "\u0301" * 700])
 def test_a_name_that_says_nothing_is_refused(person, rows, name):
     with rows.unchanged():
         refused = assert_problem(person.post("/api/plugins", {"name": name}), 400, "invalid-request")

@@ -85,6 +85,22 @@ struct PluginNameTests {
             ("Toolshed", "T o o l-s_h.e d"),
             ("Linear", "ⅼinear"), ("Linear", "1inear"), ("Linear", "Iinear"), ("Google", "G00gle"), ("Slack", "Ѕlасk"),
             ("modern", "rnodem"), ("web", "vveb"), ("HTTP", "ΗΤΤΡ"), ("cafe", "café"), ("Bot", "Βot"), ("bot", "вot"),
+            // Letters that are drawn as nothing.
+            ("GitHub", "GitHub\u{3164}"), ("Slack", "\u{3164}Slack"), ("GitHub", "Git\u{115F}Hub"),
+            ("GitHub", "GitHub\u{FFA0}"),
+            ("GitHub", "Git\u{17B5}Hub"), ("GitHub", "GitHub\u{2800}"), ("GitHub", "GitHub\u{FFFC}"),
+            ("GitHub", "Git\u{34F}Hub"),
+            // Decoration and badges.
+            ("GitHub", "“GitHub”"), ("GitHub", "(GitHub)"), ("GitHub", "«GitHub»"), ("Slack", "[Slack]"),
+            ("GitHub", "GitHub`"),
+            ("GitHub", "GitHub®"), ("GitHub", "GitHub™"), ("GitHub", "GitHub ✓"), ("GitHub", "✅ GitHub ☑️"),
+            ("GitHub", "★GitHub★"),
+            ("GitHub", "GitHub+"), ("GitHub", "~GitHub~"), ("GitHub", "GitHub 🔒"), ("GitHub", "GitHub\u{A0}"),
+            // Marks of other scripts beside Latin letters, and letters that are one line.
+            ("GitHub", "GitHub\u{903}"), ("GitHub", "GitHubʹ"), ("GitHub", "GitHubǃ"), ("GitHub", "GitHubー"),
+            ("GitHub", "一GitHub"),
+            // Letters in boxes.
+            ("bot", "🅱ot"), ("GitHub", "🇬itHub"), ("bot 1", "bot ❶"), ("Google", "G⓿⓿gle"),
         ])
     func same(one: String, other: String) {
         #expect(PluginName.folded(one) == PluginName.folded(other))
@@ -92,23 +108,61 @@ struct PluginNameTests {
 
     @Test(
         "Names that are different stay different",
-        arguments: [("Plugin 2", "Plugin 3"), ("机器人", "助手"), ("бот", "кот"), ("Reader", "Writer")])
+        arguments: [
+            ("Plugin 2", "Plugin 3"), ("机器人", "助手"), ("бот", "кот"), ("Reader", "Writer"), ("サーバー", "サバ"),
+            ("第一機器", "第二機器"), ("मेल", "माल"), ("그림", "글"), ("Ⓒorp", "orp"), ("Bot ٣", "Bot ٤"),
+        ])
     func different(one: String, other: String) {
         #expect(PluginName.folded(one) != PluginName.folded(other))
     }
 
     @Test(
         "What is not shown, or says nothing, is no name",
-        arguments: ["", "…", "\u{202E}x", "a\u{7}", "\u{200D}", "\u{E000}", String(repeating: "x", count: 81)])
+        arguments: [
+            "", "…", "\u{202E}x", "a\u{7}", "\u{200D}", "\u{E000}", String(repeating: "x", count: 81), "x\u{3164}",
+            "\u{3164}",
+            "a\u{2800}b", "a\u{FFFC}", "a\u{FE0F}", "🔧", "™",
+        ])
     func unfit(name: String) {
         #expect(!PluginName.isFit(name))
     }
 
     @Test(
         "Other scripts and joiners are names",
-        arguments: ["Issue reader", "机器人", "می\u{200C}خواهم", "Ёлка №2", "👩\u{200D}🔧 bot"])
+        arguments: [
+            "Issue reader", "机器人", "می\u{200C}خواهم", "Ёлка №2", "👩\u{200D}🔧 bot", "❤\u{FE0F} bot", "葛\u{E0100}城さん",
+            "ガイド",
+            "그림 도우미", "ตัวช่วย", "सहायक", "עוֹזֵר", "ᠮᠣᠩᠭᠣᠯ\u{180B}", "C++ (nightly)", "1\u{FE0F}\u{20E3} first", "ʻōlelo",
+        ])
     func fit(name: String) {
         #expect(PluginName.isFit(name))
+    }
+
+    @Test("A sign that can be a letter is read both ways", arguments: ["GitHub|", "GitHubⓇ", "GitHubᵀᴹ", "🅶itHub"])
+    func readings(name: String) {
+        #expect(PluginName.readings(of: name).contains(PluginName.folded("GitHub")))
+    }
+
+    @Test(
+        "Another person's own plugin neither takes a name nor tells that it is taken, and gives way to the operator's")
+    func others() throws {
+        let vault = try TestVault()
+        let (first, second) = (try vault.person("Ada").session.person, try vault.person("Bob").session.person)
+        func add(_ name: String, _ owner: PersonID?) throws -> PluginID {
+            try vault.store.write { try $0.addPlugin(name: name, owner: owner, at: vault.now).id }
+        }
+        func name(_ id: PluginID) throws -> String? { try vault.store.read { try $0.plugin(id)?.name } }
+        let (theirs, mine) = (try add("Payroll", first), try add("payroll", second))
+        let numbered = try add("PAYROLL (yours)", second)
+        #expect(throws: VaultError.self) { try add("Pay roll", first) }
+        #expect(try vault.store.read { try $0.ownPlugins(named: "Payroll") } == 2)
+        let operators = try add("Payroll", nil)
+        #expect(try name(operators) == "Payroll")
+        #expect(try name(theirs) == "Payroll (yours)")
+        #expect(try name(mine) == "payroll (yours 2)")
+        #expect(try name(numbered) == "PAYROLL (yours)")
+        for owner in [first, nil] { #expect(throws: VaultError.self) { try add("Payroll™", owner) } }
+        #expect(try vault.store.read { try $0.ownPlugins(of: second) } == 2)
     }
 }
 

@@ -79,7 +79,8 @@ export async function all(path, plural) {
 export function clean(value, limit = 160) {
     const text = String(value ?? "").slice(0, 20_000)
         .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, " ")
-        .replace(/(?![\u200C\u200D])\p{Cf}/gu, "") // joiners stay: Persian and emoji need them
+        .replace(/\u2800/gu, " ")
+        .replace(unseen, "")
         .replace(/(\p{M}{4})\p{M}+/gu, "$1")
         .trim();
     const letters = [...text];
@@ -87,6 +88,8 @@ export function clean(value, limit = 160) {
     return rightToLeft.test(short) ? `\u2068${short}\u2069` : short; // isolated, or it would turn our own words around
 }
 
+// As the server does (Encoding/ShownText.swift): joiners stay, and what chooses a form of the sign before it.
+const unseen = /(?![\u200C\u200D])(?!(?<=[\p{Emoji}\p{Ideographic}])[\uFE0E\uFE0F])(?!(?<=\p{Ideographic})[\uFE00-\uFE0D\u{E0100}-\u{E01EF}])(?!(?<=[\u1820-\u18AA])[\u180B-\u180F])[\p{Cf}\p{Default_Ignorable_Code_Point}\uFFFC\u{1D159}\u{13441}\u{13442}]/gu;
 const rightToLeft = /[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFF\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
 
 /** "repo, read:user", whole: what is asked for is never shortened. Of scopes in words, the names. */
