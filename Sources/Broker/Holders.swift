@@ -7,7 +7,7 @@ import Vault
 public struct VaultView: Sendable {
     public let id: VaultID
     public let connections: Int64
-    public let recovery: (createdAt: Instant, checkedAt: Instant?)?
+    public let recovery: (id: SlotID, createdAt: Instant, checkedAt: Instant?)?
     /// How many open it without being a signed-in browser, which ends by itself.
     public let lasting: Int
     public let others: [VaultSummary]

@@ -19,6 +19,7 @@ extension Gateway {
                     $0.key("recovery")
                     if let recovery = view.recovery {
                         $0.object {
+                            $0.member("id", recovery.id.text)
                             $0.member("createdAt", recovery.createdAt.rfc3339)
                             $0.member("checkedAt", recovery.checkedAt?.rfc3339)
                         }

@@ -94,15 +94,15 @@ extension Rows {
     }
 
     /// The recovery code of a vault: since when, and when the person last tried it.
-    public func recoveryCode(of vault: VaultID) throws -> (createdAt: Instant, checkedAt: Instant?)? {
+    public func recoveryCode(of vault: VaultID) throws -> (id: SlotID, createdAt: Instant, checkedAt: Instant?)? {
         try row(
             """
-            SELECT created_at_ms, last_used_at_ms FROM slot WHERE vault = ? AND kind = 'recovery'
+            SELECT id, created_at_ms, last_used_at_ms FROM slot WHERE vault = ? AND kind = 'recovery'
             ORDER BY created_at_ms DESC LIMIT 1
             """, [vault.blob]
         ).map {
             let (made, used) = ($0.instant("created_at_ms"), $0.instant("last_used_at_ms"))
-            return (made, used > made ? used : nil)
+            return (try $0.id("id"), made, used > made ? used : nil)
         }
     }
 

@@ -227,7 +227,38 @@ def test_a_recovery_code_is_checked_and_replaced(page, person, look):
     code = shown.text_content()
     recovery.get_by_role("button", name="I have stored it").click()
     expect(recovery).to_contain_text("You have not tried it yet")
+    recovery.get_by_role("button", name="Replace the code").click()
+    expect(question(recovery)).to_contain_text("copies of the database made before can still be opened with it")
+    question(recovery).get_by_role("button", name="Cancel").click()
     assert elsewhere.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+
+
+def test_a_recovery_code_that_somebody_else_may_have_is_revoked_as_lost(page, person, look):
+    person.connect(GITHUB)
+    code, kept = person.post("/api/vault/recovery", {}).json()["code"], person.api_key("kept")
+    page.goto("/vault")
+    recovery = part(page, "Recovery")
+    recovery.get_by_role("button", name="Revoke as lost").click()
+    expect(question(recovery)).to_contain_text("everything that it could open gets new keys")
+    look(page, "vault-recovery-lost")
+    question(recovery).get_by_role("button", name="Revoke as lost").click()
+    expect(part(page, "“The recovery code” is revoked as lost")).to_be_visible()
+    expect(recovery.get_by_role("button", name="Make a recovery code")).to_be_visible()
+    elsewhere = Person(person.instance, signed_in=False)
+    assert elsewhere.post("/api/sign-in/recovery", {"code": code}).status_code == 400
+    assert kept.token("github", ["repo"])
+
+
+def test_the_form_takes_no_longer_name_of_a_key_than_the_server(page, person):
+    page.goto("/vault")
+    keys = part(page, "API keys")
+    keys.get_by_label("Name of a new key").press_sequentially("n" * 90)
+    keys.get_by_role("button", name="Make a key").click()
+    expect(row(page, "API keys", "n" * 80)).to_be_visible()
+    keys.get_by_role("button", name="I have stored it").click()
+    place = row(page, "API keys", "n" * 80)
+    place.get_by_role("button", name="Revoke", exact=True).click()
+    expect(question(place)).to_contain_text("copies of the database made before can still be opened with it")
 
 
 def test_lock_now_says_what_goes_on(page, person, plugin):

@@ -356,6 +356,20 @@ def test_a_recovery_code_is_tried_without_being_used(person, other):
     assert person.api_key().post("/api/vault/recovery/check", {"code": code}).status_code == 403
 
 
+def test_a_recovery_code_is_lost_like_every_other_holder(person):
+    """A stolen paper: a copy of before the loss goes on being opened with it, what comes after does not."""
+    person.connect(GITHUB)
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    key, before = person.api_key(), key_versions(person)
+    recovery = person.get("/api/vault").json()["recovery"]["id"]
+    lost = person.post("/api/vault/lost", {"holder": recovery})
+    assert lost.status_code == 200 and lost.json()["local"] == "done", lost.text
+    assert person.get("/api/vault").json()["recovery"] is None
+    assert key_versions(person) == {id: (connection + 1, vault + 1) for id, (connection, vault) in before.items()}
+    assert Person(person.instance, signed_in=False).post("/api/sign-in/recovery", {"code": code}).status_code == 400
+    assert key.get("/api/me").status_code == 200
+
+
 # Lock now
 
 

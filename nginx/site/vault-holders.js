@@ -11,7 +11,7 @@ export function showKeys() {
         const name = clean(key.name) || "An unnamed key";
         const row = holderRow({ ...key, kind: "" }, name);
         row.querySelector("[data-do=revoke]").addEventListener("click", event => ask(event.target, {
-            effect: `The program that uses “${name}” is refused from now on. Tokens that it already holds live until they expire.`,
+            effect: `The program that uses “${name}” is refused from now on. Tokens that it already holds live until they expire. If somebody else has the key, copies of the database made before can still be opened with it: then revoke it as lost instead.`,
             yes: "Revoke",
             act: () => takeAway(event.target, "DELETE", `/api/keys/${encodeURIComponent(key.id)}`, "Revoke", async () => {
                 await showKeys();

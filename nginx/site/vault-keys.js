@@ -64,10 +64,11 @@ function showRecovery({ recovery, lastingHolders, connections }) {
     if (!recovery) return offerRecovery(place, showVault);
     const part = stamp("recovery-there", { createdAt: recovery.createdAt, checkedAt: recovery.checkedAt, unchecked: !recovery.checkedAt });
     part.querySelector("[data-do=replace]").addEventListener("click", event => ask(event.target, {
-        effect: "You get a new code, shown once. The code that you have now opens nothing any more.",
+        effect: "You get a new code, shown once. The code that you have now signs nobody in any more. If somebody else has it, copies of the database made before can still be opened with it: then revoke it as lost instead.",
         yes: "Replace the code",
         act: () => offerRecovery(place, showVault, true),
     }));
+    offerLost(part, recovery.id, "The recovery code", showVault);
     const form = part.querySelector("form");
     form.addEventListener("submit", event => {
         event.preventDefault();
