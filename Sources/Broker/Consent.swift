@@ -220,8 +220,7 @@ extension Broker {
     private func request(_ id: RequestID, link: ConnectLink, session: OpenSlot, at now: Instant) throws -> Request {
         guard let request = try store.read({ try $0.request(id) }) else { throw Refusal.notFound }
         guard request.person == session.person else {
-            try store.write { try $0.note(request.idHash, opened: true, mismatch: true) }
-            try record(AuditRecord(.mismatch, person: request.person, provider: request.provider.json), at: now)
+            try noteMismatch(request, by: session, at: now)
             throw Refusal.ownerMismatch
         }
         guard request.provider == link.provider, request.scopes == link.scopes else {
@@ -230,6 +229,16 @@ extension Broker {
         let isOver = request.isOver(at: now)
         guard !isOver, request.status != .expired, request.status != .cancelled else { throw Refusal.requestExpired }
         return request
+    }
+
+    /// Told once of each stranger: whoever opens it again and again must not fill another person's record.
+    private func noteMismatch(_ request: Request, by session: OpenSlot, at now: Instant) throws {
+        guard try !store.read({ try $0.isNoted(session.person, at: request.idHash) }) else { return }
+        try store.write { rows in
+            try rows.note(request.idHash, opened: true, mismatch: true)
+            guard try rows.note(stranger: session.person, at: request.idHash) else { return }
+            try record(AuditRecord(.mismatch, person: request.person, provider: request.provider.json), at: now)
+        }
     }
 
     /// How many of a person's accounts at one provider the page offers to choose from.

@@ -8,6 +8,7 @@ from harness.answers import assert_headers, assert_problem
 from harness.database import Database, state_hash
 from harness.flow import GITHUB, approval, at_once, callback_address, depart, error, page_members, result
 from harness.people import NAVIGATION, Person, link_members
+from harness.waiting import until
 
 SENSITIVE = ("connection", "approval", "authorization", "request", "outcome", "decline")
 
@@ -49,6 +50,23 @@ def test_a_link_for_alice_says_nothing_to_bob_and_takes_nothing_from_him(alice, 
     assert status["status"] == "pending" and status["opened"] and status["mismatch"]
     assert alice.asked(link).status_code == 200, "it still works for the person it was made for"
 
+
+def test_a_link_that_another_opens_again_and_again_is_on_record_once(instance, key):
+    """Nobody fills another person's record, nor the log that vending waits for."""
+    carol, dan = Person(instance), Person(instance)
+    link = carol.api_key().link("github", ["repo"])["authorizationUrl"]
+    strangers = [dan, Person(instance)]
+    for _ in range(5):
+        for stranger in strangers:
+            assert_problem(stranger.asked(link), 403, "owner-mismatch")
+    second = carol.api_key().link("github", ["repo"])["authorizationUrl"]
+    assert_problem(dan.asked(second), 403, "owner-mismatch")
+    carol.api_key("made last")
+
+    def told() -> list[str]:
+        return [line["event"] for line in carol.get("/api/activity").json()["activity"]]
+
+    until(lambda: told().count("mismatch") == 3 and told().count("key-made") == 3, "one line for each stranger and link")
 
 @pytest.mark.parametrize("change, status, error_code", [
     ({"owner": "acme"}, 404, "unknown-provider"),
