@@ -51,8 +51,10 @@ extension Broker {
 
     /// The same browser and vault under a new session id (W-SESS-1), signed in just now. What the session has under way at
     /// a provider goes on.
-    func renew(_ session: OpenSlot, from browser: String, _ rows: Rows, at now: Instant) throws -> SignedIn {
-        let signedIn = try signIn(to: session.vault, isExisting: true, from: browser, rows, at: now)
+    func renew(
+        _ session: OpenSlot, by way: SignInWay, from browser: String, _ rows: Rows, at now: Instant
+    ) throws -> SignedIn {
+        let signedIn = try signIn(to: session.vault, isExisting: true, by: way, from: browser, rows, at: now)
         try rows.hand(session, over: signedIn.session)
         // A session that was ended meanwhile stays so.
         guard try rows.removeSlot(session.id, of: session.person, kinds: [.session]) else { throw Refusal.notSignedIn }

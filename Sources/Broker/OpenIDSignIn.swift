@@ -111,13 +111,13 @@ extension Broker {
                             askedSince: session == nil ? nil : flow.beganAt)
                         if let session {
                             let confirmed = try broker.confirm(
-                                session, as: identified.identity, from: browser, at: .now())
+                                session, as: identified.identity, of: id, from: browser, at: .now())
                             return .done(
                                 SignInArrival(location: "/sign-in#confirmed", signedIn: confirmed, endsCookie: name))
                         }
                         let signedIn = try broker.signIn(
-                            as: identified.identity, name: identified.name, newPeople: rules.newPeople, from: browser,
-                            at: .now())
+                            as: identified.identity, by: .provider(id), name: identified.name,
+                            newPeople: rules.newPeople, from: browser, at: .now())
                         return .done(SignInArrival(location: "/sign-in#own", signedIn: signedIn, endsCookie: name))
                     }
                 }
@@ -131,11 +131,11 @@ extension Broker {
 
     /// Whoever came back must be the person whose session it is.
     private func confirm(
-        _ session: OpenSlot, as identity: Identity, from browser: String, at now: Instant
+        _ session: OpenSlot, as identity: Identity, of provider: ProviderID, from browser: String, at now: Instant
     ) throws -> SignedIn {
         try store.write { rows in
             guard try rows.person(known: identity)?.id == session.person else { throw SignInFailure.another }
-            return try renew(session, from: browser, rows, at: now)
+            return try renew(session, by: .provider(provider), from: browser, rows, at: now)
         }
     }
 

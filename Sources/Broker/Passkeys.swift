@@ -111,7 +111,7 @@ extension Broker {
                 try rows.addSlot(of: passkey, output: output, to: session.vault, at: now)
             }
             try record(AuditRecord(.passkeyAdded, person: session.person, caller: session.id.text), at: now)
-            return (passkey, offered.output != nil, try renew(session, from: browser, rows, at: now))
+            return (passkey, offered.output != nil, try renew(session, by: .passkey, from: browser, rows, at: now))
         }
     }
 
@@ -134,11 +134,11 @@ extension Broker {
                 try rows.addSlot(of: passkey, output: output, to: vault, at: now)
             }
             if let session {
-                let renewed = try renew(session, from: browser, rows, at: now)
+                let renewed = try renew(session, by: .passkey, from: browser, rows, at: now)
                 try offerLink(from: opened, to: renewed, of: session.vault, rows, at: now)
                 return renewed
             }
-            return try signIn(to: vault, isExisting: !isNew, from: browser, rows, at: now)
+            return try signIn(to: vault, isExisting: !isNew, by: .passkey, from: browser, rows, at: now)
         }
     }
 

@@ -18,6 +18,27 @@ public struct SignedIn: Sendable {
     public let days: Int
 }
 
+/// By what somebody showed who they are; the record says it.
+enum SignInWay: Sendable {
+    case invitation, header, passkey
+    case recovery
+    case provider(ProviderID)
+
+    var kind: String {
+        switch self {
+        case .invitation: "invitation"
+        case .header: "header"
+        case .passkey: "passkey"
+        case .recovery: "recovery"
+        case .provider: "provider"
+        }
+    }
+
+    var provider: ProviderID? {
+        if case .provider(let id) = self { id } else { nil }
+    }
+}
+
 extension Broker {
     /// The session whose cookie this is, or nobody. An unknown cookie is ignored, never adopted (W-SESS-1).
     public func session(cookie: String?, at now: Instant) throws -> OpenSlot? {
@@ -37,7 +58,7 @@ extension Broker {
         guard let token = try? Token(parsing: code), token.kind == .invitation else { throw Refusal.invalidInvitation }
         return try store.write { rows in
             guard let vault = try rows.acceptInvitation(token, at: now) else { throw Refusal.invalidInvitation }
-            return try signIn(to: vault, isExisting: false, from: browser, rows, at: now)
+            return try signIn(to: vault, isExisting: false, by: .invitation, from: browser, rows, at: now)
         }
     }
 
@@ -49,12 +70,13 @@ extension Broker {
         guard let rules = settings.signIn.header else { throw Refusal.notFound }
         guard session == nil else { throw Refusal.notPermitted(.signedIn) }
         return try signIn(
-            as: .header(user: user), name: user, newPeople: rules.newPeople, from: browser, at: now)
+            as: .header(user: user), by: .header, name: user, newPeople: rules.newPeople, from: browser, at: now)
     }
 
     /// Somebody whom another party names, as a new person where the operator's list says so.
     func signIn(
-        as identity: Identity, name: String, newPeople: NewPeople, from browser: String, at now: Instant
+        as identity: Identity, by way: SignInWay, name: String, newPeople: NewPeople, from browser: String,
+        at now: Instant
     ) throws -> SignedIn {
         try store.write { rows in
             let person: Person
@@ -67,7 +89,7 @@ extension Broker {
                 guard try rows.add(identity, of: person.id, at: now) else { throw Refusal.unavailable }
             }
             return try signIn(
-                to: rows.makeVault(for: person.id, at: now), isExisting: false, from: browser, rows, at: now)
+                to: rows.makeVault(for: person.id, at: now), isExisting: false, by: way, from: browser, rows, at: now)
         }
     }
 
@@ -81,24 +103,27 @@ extension Broker {
         else { throw Refusal.invalidInvitation }
         guard session == nil || session?.person == slot.person else { throw Refusal.notPermitted(.signedIn) }
         return try store.write { rows in
+            // It did what it is for: whoever has it need not try it.
+            try rows.noteUse(of: slot.id, at: now)
             if let session {
-                let renewed = try renew(session, from: browser, rows, at: now)
+                let renewed = try renew(session, by: .recovery, from: browser, rows, at: now)
                 try offerLink(from: slot, to: renewed, of: session.vault, rows, at: now)
                 return renewed
             }
-            return try signIn(to: slot.vault, isExisting: true, from: browser, rows, at: now)
+            return try signIn(to: slot.vault, isExisting: true, by: .recovery, from: browser, rows, at: now)
         }
     }
 
     /// A new session, with a new id, whatever there was before (W-SESS-1).
     func signIn(
-        to vault: OpenVault, isExisting: Bool, from browser: String, _ rows: Rows, at now: Instant
+        to vault: OpenVault, isExisting: Bool, by way: SignInWay, from browser: String, _ rows: Rows, at now: Instant
     ) throws -> SignedIn {
         let lifetime = SlotLifetime(idleDays: settings.signIn.idleDays, days: settings.signIn.days)
         let made = try rows.addSlot(.session, name: browser, to: vault, lifetime: lifetime, at: now)
         guard let person = try rows.person(vault.person) else { throw Refusal.invalidInvitation }
         try record(
-            AuditRecord(.signedIn, person: person.id, caller: made.id.text, callerKind: HolderKind.session.rawValue),
+            AuditRecord(
+                .signedIn, person: person.id, provider: way.provider?.json, caller: made.id.text, callerKind: way.kind),
             at: now)
         return SignedIn(
             person: person.id, name: person.name, cookie: made.secret, opensExistingVault: isExisting,
@@ -124,9 +149,16 @@ extension Broker {
         }
     }
 
+    /// As many API keys, and as many plugins of their own, one person may have at a time: far more than somebody can keep
+    /// apart, and few enough for every list.
+    static let mostOfAKind = 100
+
     public func makeKey(name: String, session: OpenSlot, at now: Instant) throws -> (id: SlotID, key: SecretText) {
         try requireFresh(session, at: now)
         return try store.write { rows in
+            guard try rows.slots(of: session.person, kind: .apiKey, at: now).count < Self.mostOfAKind else {
+                throw Refusal.tooMany(Self.mostOfAKind)
+            }
             let made = try rows.addSlot(.apiKey, name: name, to: session.vault, lifetime: .untilRevoked, at: now)
             try record(
                 AuditRecord(.keyMade, person: session.person, caller: made.id.text, callerKind: "api-key"), at: now)
@@ -149,19 +181,13 @@ extension Broker {
         guard PluginName.isFit(name) else {
             throw Refusal.invalidRequest([
                 MemberError("name", "1 to 80 visible characters, letters or digits among them")
-    /// As many API keys, and as many plugins of their own, one person may have at a time: far more than somebody can keep
-    /// apart, and few enough for every list.
-    static let mostOfAKind = 100
-
             ])
         }
         try requireFresh(session, at: now)
-            guard try rows.slots(of: session.person, kind: .apiKey, at: now).count < Self.mostOfAKind else {
-                throw Refusal.tooMany(Self.mostOfAKind)
-            }
         // What the consent page says in its own voice.
         let reserved =
             catalogue.providers.values.flatMap { [$0.name, $0.id.bridge] } + ["Toolshed", "Operator", settings.host]
+        let folded = Set(reserved.map(PluginName.folded))
         do {
             return try store.write { rows in
                 guard try rows.ownPlugins(of: session.person) < Self.mostOfAKind else {
@@ -177,4 +203,3 @@ extension Broker {
         }
     }
 }
-        let folded = Set(reserved.map(PluginName.folded))

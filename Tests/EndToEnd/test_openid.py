@@ -10,6 +10,7 @@ from harness.answers import assert_problem
 from harness.glewlwyd import Glewlwyd
 from harness.instance import free_port
 from harness.people import NAVIGATION, Person
+from harness.waiting import until
 
 LINK = {"owner": "toolshed", "bridge": "corp", "scope": "read"}
 
@@ -60,6 +61,15 @@ def test_the_same_subject_is_the_same_person(instance, double, browser, algorith
     sign_in(stranger, "hubot")
     assert who(stranger)["userId"] != first["userId"]
     assert double.complaints() == []
+
+
+def test_the_record_says_at_which_service_somebody_signed_in(browser):
+    sign_in(browser)
+
+    def last() -> dict:
+        return next(iter(browser.get("/api/activity", params={"event": "signed-in"}).json()["activity"]), {})
+
+    until(lambda: last().get("caller") and last()["callerKind"] == "provider" and last()["provider"] == "corp", "the sign-in to be listed")
 
 
 def test_nothing_is_asked_for_but_who_it_is(browser):

@@ -12,6 +12,7 @@ from harness.answers import assert_problem
 from harness.authenticator import Authenticator
 from harness.browsing import lend_session
 from harness.people import NAVIGATION, Person
+from harness.waiting import until
 
 DAY = 86_400_000
 NAME = "__Host-toolshed"
@@ -207,6 +208,30 @@ def test_confirming_keeps_the_vault_of_the_session(person, double):
     twin.connect({"owner": "toolshed", "bridge": "github", "scope": "repo"})
     assert twin.post("/api/sign-in/recovery", {"code": code}).status_code == 200
     assert [c["status"] for c in twin.connections()] == ["active"]
+
+
+def ways(person: Person) -> list[tuple]:
+    """By what they signed in, newest first, and at which service."""
+    lines = person.get("/api/activity", params={"event": "signed-in"}).json()["activity"]
+    return [(line["callerKind"], line["provider"]) for line in lines]
+
+
+def test_a_recovery_code_that_signed_somebody_in_was_tried(person):
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    assert person.get("/api/vault").json()["recovery"]["checkedAt"] is None
+    browser = Person(person.instance, signed_in=False)
+    assert browser.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+    assert person.get("/api/vault").json()["recovery"]["checkedAt"]
+    until(lambda: ways(person) == [("recovery", None), ("invitation", None)], "the record to say that the code was used")
+
+
+def test_the_record_says_by_what_somebody_signed_in(person):
+    passkey = Authenticator(person.instance)
+    assert passkey.register(person).status_code == 201
+    assert passkey.show(Person(person.instance, signed_in=False)).status_code == 200
+    person.elsewhere()
+    until(lambda: ways(person) == [("header", None), ("passkey", None), ("passkey", None), ("invitation", None)],
+          "every way to be on record")
 
 
 # W-SESS-3

@@ -25,7 +25,11 @@ const happened = {
     "client-approved": "Let in:", "client-allowed": "Allowed for", "client-revoked": "Sent away:", "code-replayed": "A code was used twice; sent away:", "refresh-replayed": "A token was used twice; sent away:",
 };
 export const events = Object.keys(happened);
-export const eventWord = (event, callerKind) => event === "key-made" && callerKind === "plugin-person" ? "A key of your own for" : happened[event] ?? clean(event, 60);
+const by = {
+    "key-made plugin-person": "A key of your own for", "signed-in passkey": "Signed in with a passkey", "signed-in recovery": "Signed in with the recovery code",
+    "signed-in invitation": "Signed in by the invitation", "signed-in provider": "Signed in by way of", "signed-in header": "Signed in as the web server says",
+};
+export const eventWord = (event, callerKind) => by[`${event} ${callerKind}`] ?? happened[event] ?? clean(event, 60);
 
 const riskWord = risk => risks[risk] ?? risks.unknown;
 /** Who is gone has only an id left. */
