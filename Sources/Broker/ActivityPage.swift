@@ -29,7 +29,7 @@ extension Broker {
     ) throws -> ActivityPage {
         try store.read { rows in
             let (page, next) = try rows.activity(of: session.person, filter, after: after, limit: limit)
-            let names = try callerNames(session.person, rows, at: now)
+            let names = try callerNames(session.person, of: page.map(\.caller), rows, at: now)
             var credentials: [ConnectionID: Credential] = [:]
             for id in Set(page.compactMap(\.connection)) {
                 credentials[id] = try openCredential(of: id, for: session, rows)
@@ -61,7 +61,16 @@ extension Broker {
         }
     }
 
-    /// Names of everybody whose id may stand in a record of this person.
+    /// Names of these in records of this person, of those that are gone, too.
+    func callerNames(
+        _ person: PersonID, of ids: [String?], _ rows: Rows, at now: Instant
+    ) throws -> [String: String] {
+        var names = try callerNames(person, rows, at: now)
+        for id in Set(ids.compactMap { $0 }).subtracting(names.keys) { names[id] = try rows.formerName(id, of: person) }
+        return names
+    }
+
+    /// Names of everybody who may ask and use now.
     public func callerNames(_ person: PersonID, _ rows: Rows, at now: Instant) throws -> [String: String] {
         var names: [String: String] = [:]
         for plugin in try rows.plugins(visibleTo: person) { names[plugin.id.text] = plugin.name }

@@ -31,8 +31,9 @@ extension Broker {
         _ session: OpenSlot, after: ConnectionCursor?, limit: Int, at now: Instant
     ) throws -> [ConnectionSummary] {
         try store.read { rows in
-            let callers = try callerNames(session.person, rows, at: now)
-            return try rows.connections(of: session.person, after: after, limit: limit).map { connection in
+            let page = try rows.connections(of: session.person, after: after, limit: limit)
+            let callers = try callerNames(session.person, of: page.map(\.lastUsedBy), rows, at: now)
+            return try page.map { connection in
                 let isWide = catalogue[connection.provider].map { $0.revokesAtProvider && $0.revocationIsWide } ?? false
                 return ConnectionSummary(
                     connection: connection, names: try names(of: connection, session: session, rows),

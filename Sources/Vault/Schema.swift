@@ -6,7 +6,7 @@ enum Schema {
     /// "TSHD", so that a foreign file is told apart from ours.
     static let applicationID: Int32 = 0x5453_4844
 
-    static let versions: [String] = [version1 + plugins + clients + mismatch]
+    static let versions: [String] = [version1 + plugins + clients + mismatch + former]
 
     private static let version1 = """
         CREATE TABLE meta (

@@ -93,6 +93,24 @@ def test_an_export_has_everything_once_and_nothing_that_a_spreadsheet_would_run(
     assert exported.json()["activity"] == everything and "Link" not in exported.headers
 
 
+def test_who_is_gone_keeps_the_name_in_the_record(instance, person, double):
+    person.connect({"owner": "toolshed", "bridge": "linear", "scope": "read"})
+    key, elsewhere = person.api_key("Evil sorter"), person.elsewhere("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0")
+    browser = next(s["name"] for s in person.get("/api/sessions").json()["sessions"] if s["id"] == elsewhere.get("/api/me").json()["sessionId"])
+    code = person.post("/api/vault/recovery", {}).json() and person.get("/api/vault").json()["recovery"]["id"]
+    key.token("linear")
+    until(lambda: happened(person, event="vended"), "the use to be listed")
+    assert person.delete(f"/api/keys/{key.id}").status_code == 204 and elsewhere.sign_out().status_code == 204
+    assert person.post("/api/vault/lost", {"holder": code}).status_code == 200
+    until(lambda: happened(person, event="lost") and happened(person, event="signed-out"), "the ends to be listed")
+    for event in ("vended", "key-made", "key-removed"):
+        assert [line["caller"] for line in happened(person, event=event, caller=key.id)] == ["Evil sorter"], event
+    assert [line["caller"] for line in happened(person, event="signed-out")] == [browser]
+    assert [line["caller"] for line in happened(person, event="lost")] == ["Recovery code"]
+    assert person.connections()[0]["lastUsedBy"] == "Evil sorter"
+    assert "Evil sorter" in person.get("/api/activity/export?format=csv").text
+
+
 def test_nobody_reads_another_persons(used, other, plugin):
     person, used_by, key = used
     assert not [r for r in happened(other) if r["event"] != "signed-in"]
