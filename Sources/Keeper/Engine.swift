@@ -199,6 +199,10 @@ public final class RefreshEngine {
         }
     }
 
+    static func later(_ retryAt: Instant, at now: Instant) -> RefreshAnswer {
+        .retryLater(seconds: max(1, now.seconds(until: retryAt) + 1))
+    }
+
     func random01() -> Double {
         Double(random.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) } >> 11) / Double(UInt64(1) << 53)
     }
@@ -234,8 +238,10 @@ enum FlightOutcome {
     case dead(code: String)
     /// It does not accept our client, or how we ask.
     case refused(code: String)
-    /// It said no for now, or was not reached: it has done nothing.
+    /// It said no for now: it has done nothing.
     case notDone(code: String)
+    /// It was not reached.
+    case notSent(code: String)
     /// It may have done it.
     case unknown(code: String)
 }

@@ -50,8 +50,8 @@ extension RefreshEngine {
         guard connection.refreshable else { return .answered(.refresh(.reauthorize), dueAt: nil) }
         if state.isLeased(at: moment.wall) { return .waiting(moment.uptime + 1_000) }
         if let notBefore = state.notBefore, notBefore > moment.wall {
-            let seconds = max(1, moment.wall.seconds(until: notBefore) + 1)
-            return .answered(.refresh(.retryLater(seconds: seconds)), dueAt: notBefore)
+            let dueAt = max(notBefore, state.nextRefreshAt ?? notBefore)
+            return .answered(.refresh(Self.later(notBefore, at: moment.wall)), dueAt: dueAt)
         }
         if isWaitedFor, !state.renewPending,
             let seconds = RefreshPolicy.tooSoon(
@@ -62,17 +62,32 @@ extension RefreshEngine {
         return nil
     }
 
-    /// A lease that ran out while its request was under way: as uncertain as after a crash.
     private func stillInDoubt(
         _ state: RefreshState, _ policy: RefreshPolicy, _ rows: Rows, at moment: Moment
     ) throws -> Claimed? {
-        guard case .armed(let since) = state.intent else { return nil }
-        let retryAt = policy.retryAt(
+        switch state.intent {
+        case .none: return nil
+        case .armed(let since): return try interrupted(state, since: since, policy, rows, at: moment)
+        case .ambiguous(let since):
+            // When it was planned a replay would have been harmless: this attempt comes later.
+            guard
+                let until = policy.heldBack(
+                    inDoubtSince: since, expiresAt: state.connection.expiresAt, at: moment.wall)
+            else { return nil }
+            try rows.postpone(state, until: until)
+            return .answered(.refresh(Self.later(until, at: moment.wall)), dueAt: until)
+        }
+    }
+
+    /// A lease that ran out while its request was under way: as uncertain as after a crash.
+    private func interrupted(
+        _ state: RefreshState, since: Instant, _ policy: RefreshPolicy, _ rows: Rows, at moment: Moment
+    ) throws -> Claimed {
+        let retry = policy.retry(
             inDoubtSince: since, expiresAt: state.connection.expiresAt, failures: state.failures, random: random01(),
             at: moment.wall)
-        try rows.markAmbiguous(state, retryAt: retryAt)
-        let seconds = max(1, moment.wall.seconds(until: retryAt) + 1)
-        return .answered(.refresh(.retryLater(seconds: seconds)), dueAt: retryAt)
+        try rows.markAmbiguous(state, retry: retry)
+        return .answered(.refresh(Self.later(retry.asked, at: moment.wall)), dueAt: retry.planned)
     }
 
     private func takeOff(

@@ -31,7 +31,7 @@ extension RefreshEngine {
         _ result: Result<ProviderReply, TransportFailure>, of flight: Flight, at now: Instant
     ) -> (FlightOutcome, ProviderGate.Verdict) {
         switch result {
-        case .failure(.notSent(let reason)): return (.notDone(code: "not_sent: \(reason)"), .failure)
+        case .failure(.notSent(let reason)): return (.notSent(code: "not_sent: \(reason)"), .failure)
         case .failure(.redirected): return (.refused(code: "redirected"), .failure)
         case .failure(.lost(let reason)): return (.unknown(code: "lost: \(reason)"), .failure)
         case .failure(.tooLarge): return (.unknown(code: "too_large"), .failure)
@@ -76,29 +76,28 @@ extension RefreshEngine {
             // Refused for what the client is, the gate is closed for all its connections, and the row itself waits for
             // nothing, so that a repaired registration works at once. Refused for how this one asks, the row waits.
             let pause = Self.speaksOfClient(code) ? 0 : Int64(60_000 * (1 + random01()))
-            let retryAt = Instant(milliseconds: now.milliseconds + pause)
-            return try release(flight, code, retryAt, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
+            let retry = Retry(Instant(milliseconds: now.milliseconds + pause))
+            return try release(flight, code, retry, mayHaveHappened: false, answer: .misconfigured, rows, at: now)
         case .notDone(let code):
-            let retryAt =
-                flight.claim.wasAmbiguous ? retryAt(inDoubt: flight, at: now) : backoff(flight.claim.failures, at: now)
-            return try release(flight, code, retryAt, mayHaveHappened: false, answer: nil, rows, at: now)
+            // It answers, and says no to this one: whoever asks waits as well.
+            let retry = Retry(retry(flight, inDoubt: flight.claim.wasAmbiguous, at: now).planned)
+            return try release(flight, code, retry, mayHaveHappened: false, answer: nil, rows, at: now)
+        case .notSent(let code):
+            let retry = retry(flight, inDoubt: flight.claim.wasAmbiguous, at: now)
+            return try release(flight, code, retry, mayHaveHappened: false, answer: nil, rows, at: now)
         case .unknown(let code):
             // A refresh token that is not spent by use is simply shown again.
-            guard flight.endpoint.policy.rotates else {
-                let retryAt = backoff(flight.claim.failures, at: now)
-                return try release(flight, code, retryAt, mayHaveHappened: false, answer: nil, rows, at: now)
-            }
-            return try release(
-                flight, code, retryAt(inDoubt: flight, at: now), mayHaveHappened: true, answer: nil, rows, at: now)
+            let isInDoubt = flight.endpoint.policy.rotates
+            let retry = retry(flight, inDoubt: isInDoubt, at: now)
+            return try release(flight, code, retry, mayHaveHappened: isInDoubt, answer: nil, rows, at: now)
         }
     }
 
-    private func backoff(_ failures: Int64, at now: Instant) -> Instant {
-        Instant(milliseconds: now.milliseconds + RefreshPolicy.backoff(failures: failures, random: random01()))
-    }
-
-    private func retryAt(inDoubt flight: Flight, at now: Instant) -> Instant {
-        flight.endpoint.policy.retryAt(
+    private func retry(_ flight: Flight, inDoubt: Bool, at now: Instant) -> Retry {
+        guard inDoubt else {
+            return RefreshPolicy.retry(failures: flight.claim.failures, random: random01(), at: now)
+        }
+        return flight.endpoint.policy.retry(
             inDoubtSince: flight.claim.since, expiresAt: flight.connection.expiresAt, failures: flight.claim.failures,
             random: random01(), at: now)
     }
@@ -161,17 +160,17 @@ extension RefreshEngine {
     }
 
     private func release(
-        _ flight: Flight, _ code: String, _ retryAt: Instant, mayHaveHappened: Bool, answer: RefreshAnswer?,
+        _ flight: Flight, _ code: String, _ retry: Retry, mayHaveHappened: Bool, answer: RefreshAnswer?,
         _ rows: Rows, at now: Instant
     ) throws -> Settled {
         let id = flight.connection.id
         let isOurs = try rows.release(
-            flight.claim, code: code.cut(to: 128), retryAt: retryAt, mayHaveHappened: mayHaveHappened)
+            flight.claim, code: code.cut(to: 128), retry: retry, mayHaveHappened: mayHaveHappened)
         guard isOurs else {
             return Settled(id: id, answer: try lookAgain(flight, rows), dueAt: nil, record: nil)
         }
-        let seconds = max(1, now.seconds(until: retryAt) + 1)
-        return Settled(id: id, answer: .refresh(answer ?? .retryLater(seconds: seconds)), dueAt: retryAt, record: nil)
+        let answer = answer ?? Self.later(retry.asked, at: now)
+        return Settled(id: id, answer: .refresh(answer), dueAt: retry.planned, record: nil)
     }
 
     /// Somebody else has the row: what it says now is the answer.

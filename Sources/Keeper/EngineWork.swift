@@ -74,7 +74,7 @@ extension RefreshEngine {
             // Until it has landed.
             keyring.plan(id, dueAt: nil)
             if clock().uptime - moment.uptime > Self.longestCommit {
-                flight.outcome = .notDone(code: "stalled")
+                flight.outcome = .notSent(code: "stalled")
                 arrived.append(id)
                 gates[flight.connection.provider]?.leaveUnsent()
             } else {

@@ -12,10 +12,10 @@ extension RefreshEngine {
                 guard case .armed(let since) = orphan.intent else { continue }
                 // A provider that is not configured any more: as if every mistake were final.
                 let policy = endpoints[orphan.connection.provider]?.policy ?? RefreshPolicy(rotates: true)
-                let retryAt = policy.retryAt(
+                let retry = policy.retry(
                     inDoubtSince: since, expiresAt: orphan.connection.expiresAt, failures: orphan.failures,
                     random: random01(), at: moment.wall)
-                try rows.markAmbiguous(orphan, retryAt: retryAt)
+                try rows.markAmbiguous(orphan, retry: retry)
             }
         }
     }

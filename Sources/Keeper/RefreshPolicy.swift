@@ -1,6 +1,7 @@
 import Encoding
 import Providers
 import Secrets
+import Vault
 
 /// When to refresh, and what to do when it is not known whether a refresh happened. Pure: a provider's habits as data.
 public struct RefreshPolicy: Hashable, Sendable {
@@ -108,12 +109,31 @@ extension RefreshPolicy {
     /// Where showing it again is harmless (it is not spent by use, or is still in its grace) soon. Otherwise a replay may
     /// make the provider end the access token that we still have: so that is used up first, unless the refresh in doubt
     /// has ended it anyway. Then nothing is left to lose, and the provider's answer decides.
-    public func retryAt(
+    public func retry(
         inDoubtSince since: Instant, expiresAt: Instant?, failures: Int64, random: Double, at now: Instant
-    ) -> Instant {
-        let soon = Instant(milliseconds: now.milliseconds + Self.backoff(failures: failures, random: random))
-        guard !isReplayHarmless(since: since, at: soon), !oldAccessDies, let expiresAt else { return soon }
-        return max(soon, expiresAt.adding(seconds: -Self.lastMomentSeconds))
+    ) -> Retry {
+        let soon = Self.retry(failures: failures, random: random, at: now)
+        func allowed(_ at: Instant) -> Instant {
+            max(at, heldBack(inDoubtSince: since, expiresAt: expiresAt, at: at) ?? at)
+        }
+        return Retry(planned: allowed(soon.planned), asked: allowed(soon.asked))
+    }
+
+    /// Until when a refresh token in doubt must not be shown, from `now` on. nil: it may be.
+    func heldBack(inDoubtSince since: Instant, expiresAt: Instant?, at now: Instant) -> Instant? {
+        guard !isReplayHarmless(since: since, at: now), !oldAccessDies, let expiresAt else { return nil }
+        let lastMoment = expiresAt.adding(seconds: -Self.lastMomentSeconds)
+        return lastMoment > now ? lastMoment : nil
+    }
+
+    /// After an attempt that the provider left without an answer that is one. How often that happened says nothing about
+    /// this connection, and the provider's gate slows down all of them together: whoever asks for this one waits no longer
+    /// than the gate would have them wait, while a renewal ahead of time goes on more and more slowly.
+    public static func retry(failures: Int64, random: Double, at now: Instant) -> Retry {
+        let pause = backoff(failures: failures, random: random)
+        return Retry(
+            planned: Instant(milliseconds: now.milliseconds + pause),
+            asked: Instant(milliseconds: now.milliseconds + min(pause, Breaker.probeEvery)))
     }
 
     /// Half of the grace is left as a margin for clocks and for the way there.

@@ -14,6 +14,18 @@ public struct Claim: Sendable {
     let epoch: Int64
 }
 
+/// When a connection is tried again after a refresh that brought nothing.
+public struct Retry: Hashable, Sendable {
+    /// By itself.
+    public let planned: Instant
+    /// Because somebody asks for it; never later than that.
+    public let asked: Instant
+
+    public init(planned: Instant, asked: Instant) { (self.planned, self.asked) = (planned, min(asked, planned)) }
+
+    public init(_ both: Instant) { self.init(planned: both, asked: both) }
+}
+
 extension Rows {
     /// Takes the lease and arms the intent. Durable before anything is sent: a crash from here on leaves a row that says
     /// so. nil: the row moved, or another holds the lease.
@@ -46,7 +58,7 @@ extension Rows {
     /// refresh token; an earlier attempt's doubt is never taken away by a later one that was not sent.
     /// False when somebody else has the row by now.
     public func release(
-        _ claim: Claim, code: String, retryAt: Instant?, mayHaveHappened: Bool
+        _ claim: Claim, code: String, retry: Retry?, mayHaveHappened: Bool
     ) throws -> Bool {
         try changed(
             """
@@ -55,8 +67,8 @@ extension Rows {
             WHERE id = ? AND generation = ? AND lease_epoch = ?
             """,
             [
-                mayHaveHappened || claim.wasAmbiguous ? "ambiguous" : "none", retryAt?.milliseconds,
-                retryAt?.milliseconds, code, claim.connection.id.blob, claim.connection.generation, claim.epoch,
+                mayHaveHappened || claim.wasAmbiguous ? "ambiguous" : "none", retry?.asked.milliseconds,
+                retry?.planned.milliseconds, code, claim.connection.id.blob, claim.connection.generation, claim.epoch,
             ]) == 1
     }
 
@@ -99,7 +111,7 @@ extension Rows {
 
     /// We cannot know how far an orphan's request came. The epoch moves on, so that its former owner, should it only
     /// have slept, changes nothing any more.
-    public func markAmbiguous(_ orphan: RefreshState, retryAt: Instant) throws {
+    public func markAmbiguous(_ orphan: RefreshState, retry: Retry) throws {
         _ = try changed(
             """
             UPDATE connection SET intent = 'ambiguous', lease_owner = NULL, lease_until_ms = NULL,
@@ -107,7 +119,8 @@ extension Rows {
             WHERE id = ? AND generation = ? AND lease_epoch = ? AND intent = 'armed'
             """,
             [
-                retryAt.milliseconds, retryAt.milliseconds, orphan.connection.id.blob, orphan.connection.generation,
+                retry.planned.milliseconds, retry.asked.milliseconds, orphan.connection.id.blob,
+                orphan.connection.generation,
                 orphan.leaseEpoch,
             ])
     }

@@ -18,7 +18,7 @@ public struct RefreshState: Sendable {
     public let connection: Connection
     public let intent: RefreshIntent
     public let nextRefreshAt: Instant?
-    /// After a failure: not to be tried again before.
+    /// After a failure: not to be tried again before, whoever asks.
     public let notBefore: Instant?
     public let failures: Int64
     /// What ended the latest attempt: a code of the provider or of our own.

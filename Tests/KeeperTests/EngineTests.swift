@@ -193,6 +193,72 @@ struct EngineTests {
         #expect(seconds >= 30 && seconds <= 33)
     }
 
+    @Test("Who asks waits for no pause that an outage built up; what is renewed ahead of time does")
+    func askedAfterAnOutage() throws {
+        let id = try connect(life: 0)
+        _ = engine.handle([try hold(id, seconds: 3600)])
+        func ask() throws -> [RefreshEngine.Effect] { engine.handle([try hold(id, seconds: 3600), refresh(id)]) }
+        func pause() throws -> Int64 {
+            (try shelf.state(id).nextRefreshAt?.milliseconds ?? 0) - clock.moment.wall.milliseconds
+        }
+        var longest: Int64 = 0
+        for _ in 0..<18 where longest < 60_000 {
+            let call = try #require(sent(ask()).first)
+            let landed = engine.handle([.completed(call: call.id, .failure(.notSent("refused")))])
+            guard case .refresh(.retryLater(let seconds)) = try #require(answers(landed).first) else {
+                Issue.record("\(landed)")
+                return
+            }
+            #expect(seconds <= 11)
+            longest = try pause()
+            // By itself nothing happens before that; asked for, after ten seconds.
+            if longest > 10_100 {
+                clock.advance(9_990)
+                #expect(sent(engine.handle([])).isEmpty)
+                #expect(try sent(ask()).isEmpty)
+                clock.advance(20)
+                #expect(sent(engine.handle([])).isEmpty)
+            } else {
+                clock.advance(longest + 1)
+            }
+        }
+        #expect(longest >= 60_000)
+        #expect(answers(engine.handle([provide(try #require(sent(ask()).first))])).count == 1)
+        #expect(try shelf.state(id).connection.generation == 2)
+    }
+
+    @Test("What the provider refuses one connection for now, it is not asked for on anybody's word")
+    func askedAfterRefusals() throws {
+        let id = try connect(life: 0)
+        var longest: Int64 = 0
+        for _ in 0..<30 where longest < 60_000 {
+            let call = try #require(sent(engine.handle([try hold(id), refresh(id)])).first)
+            let reply = ProviderReply(status: 400, body: Array("error something_new".utf8))
+            _ = engine.handle([.completed(call: call.id, .success(reply))])
+            let state = try shelf.state(id)
+            #expect(state.notBefore == state.nextRefreshAt)
+            longest = (state.notBefore?.milliseconds ?? 0) - clock.moment.wall.milliseconds
+            clock.advance(longest - 1)
+            #expect(sent(engine.handle([try hold(id), refresh(id)])).isEmpty)
+            clock.advance(2)
+        }
+        #expect(longest >= 60_000)
+    }
+
+    @Test("A refresh token in doubt is not shown on anybody's word while its access token lives")
+    func askedInDoubt() throws {
+        let id = try connect()
+        clock.advance(455_000)
+        let call = try #require(sent(engine.handle([try hold(id), refresh(id)])).first)
+        _ = engine.handle([.completed(call: call.id, .failure(.lost("deadline")))])
+        for _ in 0..<11 {
+            clock.advance(9_000)
+            #expect(sent(engine.handle([try hold(id), refresh(id)])).isEmpty)
+        }
+        clock.advance(30_000)
+        #expect(sent(engine.handle([try hold(id), refresh(id)])).count == 1)
+    }
+
     @Test("A refused client closes the gate, kills nothing, and a new configuration opens it")
     func refusedClient() throws {
         let (one, two) = (try connect(life: 0), try connect(life: 0))

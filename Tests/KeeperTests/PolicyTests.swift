@@ -1,5 +1,6 @@
 import Encoding
 import Testing
+import Vault
 
 @testable import Keeper
 
@@ -121,8 +122,9 @@ struct PolicyTests {
             for _ in 0..<500 {
                 let since = now.adding(seconds: -dice.between(0, 4000))
                 let expiresAt = now.adding(seconds: dice.between(-3600, 3600))
-                let retryAt = policy.retryAt(
-                    inDoubtSince: since, expiresAt: expiresAt, failures: 0, random: dice.unit(), at: now)
+                let retryAt = policy.retry(
+                    inDoubtSince: since, expiresAt: expiresAt, failures: 0, random: dice.unit(), at: now
+                ).planned
                 #expect(retryAt > now)
                 let isSoon = retryAt <= now.adding(seconds: 1)
                 let mayReplay =
@@ -135,6 +137,25 @@ struct PolicyTests {
                 }
             }
         }
+    }
+
+    @Test("Who asks waits no longer than for a probe, and never less than the doubt is held back")
+    func asked() {
+        let now = Instant(milliseconds: 1_800_000_000_000)
+        for policy in policies() {
+            for _ in 0..<500 {
+                let since = now.adding(seconds: -dice.between(0, 4000))
+                let expiresAt = now.adding(seconds: dice.between(-3600, 3600))
+                let retry = policy.retry(
+                    inDoubtSince: since, expiresAt: expiresAt, failures: dice.between(0, 30), random: dice.unit(),
+                    at: now)
+                #expect(retry.asked > now && retry.asked <= retry.planned)
+                #expect(policy.heldBack(inDoubtSince: since, expiresAt: expiresAt, at: retry.asked) == nil)
+                let lastMoment = expiresAt.adding(seconds: -30)
+                #expect(retry.asked <= max(now.adding(seconds: 10), lastMoment))
+            }
+        }
+        #expect(RefreshPolicy.retry(failures: 30, random: 0.5, at: now).planned == now.adding(seconds: 300))
     }
 
     @Test("What was renewed just now is not renewed again, unless it has ended")

@@ -109,7 +109,10 @@ struct SimulationTests {
         let fine = try world.provider("fine", .rotatesStrictly, life: 600)
         for _ in 0..<30 { try world.connect(dead, background: true) }
         try world.connect(fine, background: true)
-        world.isOut = [dead]
+        // Alone at its provider: every probe is this one's.
+        let alone = try world.provider("alone", .unchanging, life: 600)
+        try world.connect(alone, background: true)
+        world.isOut = [dead, alone]
         world.isHealthy = true
         try world.start()
         try world.run(for: dice.between(700_000, 1_500_000))
@@ -124,7 +127,15 @@ struct SimulationTests {
             try world.start()
         }
         world.isOut = []
-        try world.run(for: 900_000)
+        // Whoever asks has a token again soon, however long the outage was.
+        let lone = world.subjects[31]
+        for turn in 0..<20 { world.plan(.vend(31), in: Int64(turn) * 2_000) }
+        try world.run(for: 40_000)
+        let asked = try world.shelf.state(lone.id)
+        guard let expiresAt = asked.connection.expiresAt, expiresAt > world.clock.moment.wall else {
+            throw world.fail("asked for after the outage, and not renewed: \(asked.failures) failures")
+        }
+        try world.run(for: 860_000)
         for subject in world.subjects {
             let state = try world.shelf.state(subject.id)
             guard let expiresAt = state.connection.expiresAt, expiresAt > world.clock.moment.wall else {

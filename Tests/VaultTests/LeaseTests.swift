@@ -32,7 +32,7 @@ struct LeaseTests {
         let id = try kept.connect()
         let seen = try kept.state(id)
         let claim = try #require(try kept.arm(id))
-        #expect(try kept.store.write { try $0.release(claim, code: "x", retryAt: nil, mayHaveHappened: false) })
+        #expect(try kept.store.write { try $0.release(claim, code: "x", retry: nil, mayHaveHappened: false) })
         let again = try kept.store.write {
             try $0.arm(seen, owner: "k2", until: kept.start.adding(seconds: 30), at: kept.start)
         }
@@ -58,15 +58,18 @@ struct LeaseTests {
         let id = try kept.connect()
         var claim = try #require(try kept.arm(id))
         let retry = kept.start.adding(seconds: 1)
-        #expect(try kept.store.write { try $0.release(claim, code: "dns", retryAt: retry, mayHaveHappened: false) })
+        #expect(
+            try kept.store.write { try $0.release(claim, code: "dns", retry: Retry(retry), mayHaveHappened: false) })
         #expect(try kept.state(id).intent == .none)
         #expect(try kept.state(id).notBefore == retry)
         claim = try #require(try kept.arm(id))
-        #expect(try kept.store.write { try $0.release(claim, code: "lost", retryAt: retry, mayHaveHappened: true) })
+        #expect(
+            try kept.store.write { try $0.release(claim, code: "lost", retry: Retry(retry), mayHaveHappened: true) })
         #expect(try kept.state(id).intent == .ambiguous(since: kept.start))
         claim = try #require(try kept.arm(id, at: kept.start.adding(seconds: 5)))
         #expect(claim.since == kept.start)
-        #expect(try kept.store.write { try $0.release(claim, code: "dns", retryAt: retry, mayHaveHappened: false) })
+        #expect(
+            try kept.store.write { try $0.release(claim, code: "dns", retry: Retry(retry), mayHaveHappened: false) })
         #expect(try kept.state(id).intent == .ambiguous(since: kept.start))
         #expect(try kept.state(id).failures == 3)
     }
@@ -77,7 +80,7 @@ struct LeaseTests {
         let key = try kept.key(id)
         let first = try #require(try kept.arm(id))
         let second = try #require(try kept.arm(id, owner: "k2", at: kept.start.adding(seconds: 31)))
-        #expect(try !kept.store.write { try $0.release(first, code: "x", retryAt: nil, mayHaveHappened: false) })
+        #expect(try !kept.store.write { try $0.release(first, code: "x", retry: nil, mayHaveHappened: false) })
         #expect(try !kept.store.write { try $0.markReauthorize(first, code: "x") })
         #expect(try store(kept.renewal("access-2", at: kept.start), first, key) == .adopted(generation: 2))
         #expect(try kept.access(id) == "access-2")
@@ -138,14 +141,14 @@ struct LeaseTests {
         let retry = kept.start.adding(seconds: 10)
         for _ in 0..<2 {
             try kept.store.write { rows in
-                for orphan in try rows.orphans(except: "k2") { try rows.markAmbiguous(orphan, retryAt: retry) }
+                for orphan in try rows.orphans(except: "k2") { try rows.markAmbiguous(orphan, retry: Retry(retry)) }
             }
         }
         let state = try kept.state(id)
         #expect(state.intent == .ambiguous(since: kept.start))
         #expect(state.leaseEpoch == 2)
         #expect(state.notBefore == retry)
-        #expect(try !kept.store.write { try $0.release(claim, code: "x", retryAt: nil, mayHaveHappened: true) })
+        #expect(try !kept.store.write { try $0.release(claim, code: "x", retry: nil, mayHaveHappened: true) })
     }
 
     @Test("The journal is adopted without a key, once")
