@@ -8,11 +8,11 @@ extension Provider {
     public func parseTokens(
         _ reply: ProviderReply, for grant: GrantType = .refreshToken, requested: ScopeSet, at received: Instant
     ) -> TokenOutcome {
-        guard let fields = reply.fields else { return Self.unreadable(reply) }
+        guard let fields = reply.fields else { return unreadable(reply, for: grant) }
         if let code = errorCode(in: fields, status: reply.status) {
             return refusal(code, in: fields, status: reply.status, for: grant)
         }
-        guard (200..<300).contains(reply.status) else { return Self.unreadable(reply) }
+        guard (200..<300).contains(reply.status) else { return unreadable(reply, for: grant) }
         guard let object = tokenObject(in: fields) else {
             return .refused(code: response.missing, class: .config)
         }
@@ -53,12 +53,13 @@ extension Provider {
         return .refused(code: code, class: kind)
     }
 
-    /// No error code and no token: the status decides, and only whether the provider may have acted.
-    private static func unreadable(_ reply: ProviderReply) -> TokenOutcome {
+    /// No error code and no token: the status decides, and only whether the provider may have acted. An operator who knows
+    /// what a refusal without words means can list it as http_400.
+    private func unreadable(_ reply: ProviderReply, for grant: GrantType) -> TokenOutcome {
         switch reply.status {
         case 200..<300: .unknown("malformed_token_response")
         case 300..<400: .refused(code: "http_\(reply.status)", class: .config)
-        case 400..<500: .refused(code: "http_\(reply.status)", class: .transient)
+        case 400..<500: .refused(code: "http_\(reply.status)", class: errorClass("http_\(reply.status)", for: grant))
         default: .unknown("http_\(reply.status)")
         }
     }

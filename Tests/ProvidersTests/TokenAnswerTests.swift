@@ -103,6 +103,19 @@ struct TokenAnswerTests {
                 == "http_302 config")
     }
 
+    @Test("A refusal without words ends a grant where the operator listed it, and nowhere else")
+    func listedStatus() throws {
+        let listed = try provider("corp", Self.corp + "\n    errors: { http_400: reauthorize }")
+        func parse(_ reply: ProviderReply, for grant: GrantType = .refreshToken) -> String? {
+            listed.parseTokens(reply, for: grant, requested: ["a"], at: noon).refusal
+        }
+        #expect(parse(ProviderReply(status: 400)) == "http_400 reauthorize")
+        #expect(parse(html(400)) == "http_400 reauthorize")
+        #expect(parse(ProviderReply(status: 400), for: .authorizationCode) == "http_400 replay")
+        #expect(parse(ProviderReply(status: 401)) == "http_401 transient")
+        #expect(parse(json(#"{"error":"invalid_request"}"#, status: 400)) == "invalid_request config")
+    }
+
     @Test(
         "A success that cannot be read leaves open what happened",
         arguments: [
