@@ -134,8 +134,16 @@ class Glewlwyd:
                 reply = dora.delete(f"{self.url}/api/oidc/token/{quote(token['token_hash'], safe='')}", timeout=10)
                 assert reply.status_code == 200, f"{reply.status_code} {reply.text}"
 
-    def yaml(self) -> str:
-        """The operator's file; glewlwyd publishes its metadata below /api/oidc."""
+    def refreshed(self, refresh_token: str) -> requests.Response:
+        """What the token endpoint says to this refresh token, shown with the client's own secret."""
+        return requests.post(f"{self.url}/api/oidc/token", auth=("toolshed", self.client_secret), timeout=10,
+                             data={"grant_type": "refresh_token", "refresh_token": refresh_token})
+
+    def yaml(self, token_port: int | None = None, ends: bool = False) -> str:
+        """The operator's file; glewlwyd publishes its metadata below /api/oidc. `token_port`: what stands before its token
+        endpoint. `ends`: its refusal, which has no words, is listed as the end of a grant."""
+        token = f"http://127.0.0.1:{token_port or self.port}/api/oidc/token"
+        errors = "\n    errors: { http_400: reauthorize }" if ends else ""
         return f"""\
 version: 1
 owner: toolshed
@@ -149,5 +157,6 @@ providers:
     default_scopes: [repo]
     endpoints:
       discovery: {self.url}/api/oidc/.well-known/openid-configuration
-    authorize: {{ pkce: {{ default: S256, available: [S256] }} }}
+      token: {token}
+    authorize: {{ pkce: {{ default: S256, available: [S256] }} }}{errors}
 """
