@@ -24,6 +24,26 @@ extension Store {
         }
     }
 
+    /// In a copy that is put in the place of the database: a provider may have been shown any of its refresh tokens since it
+    /// was made, and nobody here knows. That is the doubt in which a lost answer leaves a connection, and it ends as that
+    /// does: what may be spent is shown late where that could hurt, and a refusal is named a loss.
+    public static func doubt(path: String) throws(VaultError) {
+        let queue = try open(path, readonly: false)
+        do {
+            try queue.write { db in
+                try db.execute(
+                    sql: """
+                        UPDATE connection SET intent = 'ambiguous', intent_at_ms = obtained_at_ms,
+                            intent_generation = generation
+                        WHERE refreshable = 1 AND intent = 'none'
+                        """)
+            }
+            try queue.close()
+        } catch {
+            throw VaultError(storage: error)
+        }
+    }
+
     /// Of the log beside a database; 0 where there is none.
     public static func walBytes(path: String) -> Int64 {
         var status = stat()

@@ -9,8 +9,8 @@ struct RestoreCommand: ParsableCommand {
         commandName: "restore", abstract: "Put a backup in the place of the database, while the service is stopped.",
         discussion: """
             The copy is read through and must fit ENCRYPTION_KEY before anything is touched. What people took back after \
-            the backup was made is there again; refresh tokens that providers have replaced since then are dead, and \
-            these people connect again.
+            the backup was made is there again. Refresh tokens that providers have replaced since then are dead, which \
+            shows when they are used: then these people are told, and connect again.
             """)
 
     @Argument(help: "A folder that 'toolshedd backup' made.")
@@ -49,6 +49,7 @@ struct RestoreCommand: ParsableCommand {
             }
             try Store.prepare(path: staged.database, keys: keys)
             try Store.verify(path: staged.database)
+            try Store.doubt(path: staged.database)
             for ending in ["-wal", "-shm"] { unlink(staged.database + ending) }
             try staged.takeAudit(from: source.audit)
             try staged.sync()

@@ -8,7 +8,9 @@ import sqlite3
 
 import pytest
 
+from harness.database import Database
 from harness.people import Person, Plugin
+from harness.waiting import until
 
 
 def files_of(folder) -> dict[str, bytes]:
@@ -65,6 +67,40 @@ def test_what_was_backed_up_while_the_service_ran_is_there_after_a_restore(told)
     events = person.get("/api/activity").json()
     assert "vended" in json.dumps(events), "what happened before is still on record"
     assert later.get("/api/me").status_code == 401, "what came after the backup is gone"
+
+
+def test_what_was_renewed_after_the_backup_is_not_shown_twice_while_its_token_lives(fresh):
+    """The copy has a refresh token that the provider has replaced. Nobody here knows, but it may be: it is used when nothing
+    is left to lose, and the refusal is told as what it is."""
+    instance = fresh().start()
+    instance.double.set("generic", refresh="rotate+kill")
+    person, plugin = Person(instance), Plugin(instance)
+    database, double = Database(instance), instance.double
+    person.connect(plugin.link("corp", ["read"], user=person)["authorizationUrl"])
+    [connection] = person.connections()
+    assert person.call("PATCH", f"/api/connections/{connection['id']}", {"backgroundRefresh": True}).status_code == 204
+    first = plugin.token("corp", ["read"], user=person)["accessToken"]
+    instance.toolshedd("backup", str(instance.dir / "backup"))
+    database.run("UPDATE connection SET expires_at_ms = 1000")
+    assert plugin.token("corp", ["read"], user=person)["accessToken"] != first
+    instance.stop()
+    instance.toolshedd("restore", str(instance.dir / "backup"), "--replace")
+    # Due ahead of time, as far as the copy says.
+    instance.sql("UPDATE connection SET next_refresh_at_ms = 1000")
+    seen = double.count("generic", "refresh")
+    instance.start()
+    until(lambda: database.run("SELECT next_refresh_at_ms FROM connection")[0][0] > 1000, "the keeper to look at it")
+    assert plugin.token("corp", ["read"], user=person)["accessToken"] == first
+    assert double.count("generic", "refresh") == seen
+    assert first in {one["token"] for one in double.get("tokens")["generic"]["access"] if one["live"]}
+
+    database.run("UPDATE connection SET expires_at_ms = 1000")
+    need = plugin.link("corp", ["read"], user=person)
+    assert need["reason"] == "reauthorization-required" and double.count("generic", "refresh") == seen + 1
+    assert database.run("SELECT last_code FROM connection") == [("lost_rotation",)]
+    person.connect(need["authorizationUrl"])
+    assert [(c["id"], c["status"]) for c in person.connections()] == [(connection["id"], "active")]
+    assert plugin.token("corp", ["read"], user=person)["accessToken"] != first
 
 
 def test_a_backup_is_never_written_over_and_never_half_there(running):
