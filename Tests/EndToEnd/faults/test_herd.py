@@ -6,6 +6,7 @@ import time
 import pytest
 from harness.aftermath import Aftermath
 from harness.database import Database
+from harness.flow import CORP
 from harness.loot import DATABASE
 from harness.middle import Middle
 from harness.people import Person, Plugin
@@ -39,7 +40,12 @@ def test_a_herd_that_is_due_at_once_is_let_through_at_the_providers_pace_and_all
     people = [Person(instance) for _ in range(SIZE // EACH)]
     for person in people:
         for number in range(EACH):
-            person.connect({"owner": "toolshed", "bridge": "corp", "scope": "read", "separate": "true"}, account=f"account{number}")
+            beside = {"connection": person.connections()[0]["id"], "separate": "true"} if number else {}
+            arrived = person.connect(CORP | beside, account=f"account{number}")
+            if number:  # another account than the first: the person says to keep it
+                outcome = f"/api/outcomes/{arrived.headers['Location'].split('#')[1]}"
+                form = person.get(outcome).json()["formToken"]
+                assert person.post(outcome, {"decision": "keep", "formToken": form}).json()["status"] == "kept"
         for connection in person.connections():
             assert person.call("PATCH", f"/api/connections/{connection['id']}", {"backgroundRefresh": True}).status_code == 204
     waited = Person(instance)
