@@ -2,6 +2,7 @@ import Encoding
 import Envelope
 import GRDB
 import Glibc
+import OAuth
 
 /// Copies of the database, for `toolshedd backup` and `restore`.
 extension Store {
@@ -26,8 +27,9 @@ extension Store {
 
     /// In a copy that is put in the place of the database: a provider may have been shown any of its refresh tokens since it
     /// was made, and nobody here knows. That is the doubt in which a lost answer leaves a connection, and it ends as that
-    /// does: what may be spent is shown late where that could hurt, and a refusal is named a loss.
-    public static func doubt(path: String) throws(VaultError) {
+    /// does: what may be spent is shown late where that could hurt, and a refusal is named a loss. Not where refresh tokens
+    /// stay what they are.
+    public static func doubt(path: String, butNotOf steady: [ProviderID]) throws(VaultError) {
         let queue = try open(path, readonly: false)
         do {
             try queue.write { db in
@@ -36,7 +38,8 @@ extension Store {
                         UPDATE connection SET intent = 'ambiguous', intent_at_ms = obtained_at_ms,
                             intent_generation = generation
                         WHERE refreshable = 1 AND intent = 'none'
-                        """)
+                            AND provider NOT IN (\(steady.map { _ in "?" }.joined(separator: ", ")))
+                        """, arguments: StatementArguments(steady.map(\.json)))
             }
             try queue.close()
         } catch {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Encoding
 import Foundation
+import Providers
 import Settings
 import Vault
 
@@ -49,7 +50,8 @@ struct RestoreCommand: ParsableCommand {
             }
             try Store.prepare(path: staged.database, keys: keys)
             try Store.verify(path: staged.database)
-            try Store.doubt(path: staged.database)
+            let steady = settings.catalogue.providers.values.filter { $0.refresh.rotates == .no }
+            try Store.doubt(path: staged.database, butNotOf: steady.map(\.id))
             for ending in ["-wal", "-shm"] { unlink(staged.database + ending) }
             try staged.takeAudit(from: source.audit)
             try staged.sync()

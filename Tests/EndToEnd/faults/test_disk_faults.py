@@ -1,6 +1,7 @@
 """F24, F26 to F29: a disk that is full, fails, lies or was tampered with, and a reader that does not leave."""
 
 import errno
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -171,3 +172,50 @@ def test_a_damaged_database_is_refused_in_a_sentence_and_left_as_it_is(fresh, co
     instance.start()
     whole(instance)
     assert us.vend().status_code == 200
+
+
+PAGES = {"sample": 2, "faults": 10, "full": 400}
+
+
+def test_a_page_that_is_wrong_costs_what_is_on_it_and_nothing_is_made_of_it(fresh, company, extent):
+    """F29, where no look at the start can find it: one bit of a page in the middle. What is not read is not missed; what is,
+    is refused, and no answer has a token that the provider did not give to this person."""
+    instance = fresh(environment={"TOOLSHED_WORKERS": "1"}).start()
+    us, them = company(instance), company(instance)
+    own = {one: one.vend().json()["accessToken"] for one in (us, them)}
+    instance.stop()
+    path, dice = instance.dir / DATABASE, random.Random(seed := random.randrange(1 << 32))
+    good = path.read_bytes()
+    assert not path.with_name(path.name + "-wal").exists(), "all of it is in the one file"
+    size, met = 4096, set()
+    for page in dice.sample(range(1, len(good) // size), min(PAGES[extent], len(good) // size - 1)):
+        bad, where = bytearray(good), f"seed {seed}, page {page + 1}"
+        # Where something is written: in an empty page nothing is wrong.
+        used = [offset for offset in range(page * size, (page + 1) * size) if bad[offset]] or [page * size]
+        bad[dice.choice(used)] ^= 1 << dice.randrange(8)
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        path.write_bytes(bad)
+        try:
+            instance.start()
+        except AssertionError as refused:
+            assert "not ready" in str(refused), where
+            met.add("refused at the start")
+            instance.stop()
+            continue
+        workers = instance.children("work")
+        for one in (us, them):
+            for reply in (one.vend(), one.person.get("/api/connections"), one.person.get("/api/keys"), one.person.get("/api/activity")):
+                assert reply.status_code in (200, 401, 403, 404, 409, 503), f"{where}: {reply.status_code} {reply.text}"
+                met.add(str(reply.status_code))
+                if reply.status_code == 200 and "accessToken" in reply.text:
+                    assert reply.json()["accessToken"] == own[one], where
+        assert instance.children("work") == workers, f"{where}: a worker died of it"
+        instance.stop()
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    path.write_bytes(good)
+    instance.start()
+    whole(instance)
+    assert {one.vend().status_code for one in (us, them)} == {200}
+    print(f"seed {seed}: {sorted(met)}")
