@@ -185,10 +185,14 @@ def test_a_page_that_is_wrong_costs_what_is_on_it_and_nothing_is_made_of_it(fres
     own = {one: one.vend().json()["accessToken"] for one in (us, them)}
     instance.stop()
     path, dice = instance.dir / DATABASE, random.Random(seed := random.randrange(1 << 32))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ids = [row[0] for table in ("connection", "vault", "slot", "approval") for row in database.execute(f"SELECT id FROM {table}")]
     good = path.read_bytes()
-    assert not path.with_name(path.name + "-wal").exists(), "all of it is in the one file"
     size, met = 4096, set()
-    for page in dice.sample(range(1, len(good) // size), min(PAGES[extent], len(good) // size - 1)):
+    # Tables and indexes of what they have, and not the many pages that say nothing yet.
+    pages = [page for page in range(1, len(good) // size) if any(one in good[page * size : (page + 1) * size] for one in ids)]
+    for page in dice.sample(pages, min(PAGES[extent], len(pages))):
         bad, where = bytearray(good), f"seed {seed}, page {page + 1}"
         # Where something is written: in an empty page nothing is wrong.
         used = [offset for offset in range(page * size, (page + 1) * size) if bad[offset]] or [page * size]
