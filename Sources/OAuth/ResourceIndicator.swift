@@ -11,11 +11,14 @@ public struct ResourceIndicator: Hashable, Sendable {
         let scheme = text[..<joint.lowerBound].lowercased()
         let rest = text[joint.upperBound...]
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        guard !authority.isEmpty, !authority.contains("@") else { return nil }
+        // One port at most: behind the one that is left out there must not be another.
+        let ports = authority.utf8.reversed().prefix { $0 != UInt8(ascii: "]") }.count { $0 == UInt8(ascii: ":") }
+        guard !authority.isEmpty, !authority.contains("@"), ports <= 1 else { return nil }
         var host = authority.lowercased()
         if let port = ["https": ":443", "http": ":80"][scheme], host.hasSuffix(port) {
             host = String(host.dropLast(port.count))
         }
+        guard !host.isEmpty else { return nil }
         let path = rest.dropFirst(authority.count)
         self.text = "\(scheme)://\(host)\(path == "/" ? "" : path)"
     }

@@ -156,7 +156,8 @@ import Testing
             ("https://vault.example/?a", "https://vault.example/"),
             ("https://vault.example", "https://vault.example#x"),
             ("https://vault.example", "vault.example"), ("https://vault.example", "https://user@vault.example"),
-            ("https://vault.example", "https:///"), ("https://vault.example", "https://vault.example/ü"),
+            ("https://vault.example", "https://vault.example:443:443"), ("https://vault.example", "https:///"),
+            ("https://vault.example", "https://vault.example/ü"),
         ])
     func otherResource(one: String, other: String) {
         let (left, right) = (ResourceIndicator(parsing: one), ResourceIndicator(parsing: other))
