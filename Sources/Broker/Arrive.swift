@@ -7,7 +7,8 @@ import Vault
 
 extension Broker {
     /// The end of a consent: credential sealed, plugins given their key, the waiting request completed, all in one
-    /// transaction. Another account than the one meant is kept aside until the person says Keep.
+    /// transaction. Another account than the one meant is kept aside until the person says Keep, and so is what they took
+    /// back meanwhile.
     func store(
         _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, at now: Instant
     ) throws -> Arrival {
@@ -42,7 +43,6 @@ extension Broker {
         var outcome = exchange.outcome
         outcome.scopes = grant.scopes
         outcome.missing = provider.missing(from: grant.scopes, for: flow.asked)
-        outcome.status = placement.isUnused ? .connectedUnused : .connected
         outcome.replaced = placement.replaces != nil
         // Nothing is on record as connected that is not, and nothing connected that is not on record.
         try record(
@@ -53,20 +53,28 @@ extension Broker {
         let ended = outcome
         try store.write { rows in
             var ended = ended
+            let admission = Admission(
+                of: flow, since: try rows.takenBack(since: flow), isNew: placement.replaces == nil)
+            let isUnused = placement.isUnused || admission.asks
             let id: ConnectionID
             if let connection = placement.replaces {
-                try rows.replace(connection, with: grant, in: exchange.destination, covers: covers)
+                let isPaused = try rows.connection(connection.id).map(admission.takenBack.leavesPaused) ?? false
+                try rows.replace(
+                    connection, with: grant, in: exchange.destination, isPaused: isPaused, covers: covers)
                 id = connection.id
+                ended.message = isPaused ? "paused" : nil
             } else {
                 id = try rows.insert(
-                    grant, into: exchange.destination, of: flow.person, status: placement.isUnused ? .unused : .active,
+                    grant, into: exchange.destination, of: flow.person, status: isUnused ? .unused : .active,
                     mayBeKnown: !flow.separate)
             }
-            if !placement.isUnused {
-                try allow(id, flow, rows, at: now)
-                try self.share(id, exchange, rows, at: now)
-                try answer(ended, with: exchange.vault, rows, at: now)
+            if !isUnused {
+                try allow(id, admission, rows, at: now)
+                try self.share(id, exchange, admission, rows, at: now)
+                try answer(ended, admission, with: exchange.vault, rows, at: now)
             }
+            ended.status = isUnused ? .connectedUnused : .connected
+            ended.message = try said(admission, rows) ?? ended.message
             ended.connection = id
             try rows.store(ended, at: now)
         }
@@ -85,8 +93,9 @@ extension Broker {
     }
 
     /// Agents that the person let in may use it; they hold the vault's key already.
-    func allow(_ id: ConnectionID, _ flow: AuthorizationSession, _ rows: Rows, at now: Instant) throws {
-        for client in flow.clients { try allow(client, id, of: flow.person, flow.provider, rows, at: now) }
+    func allow(_ id: ConnectionID, _ admission: Admission, _ rows: Rows, at now: Instant) throws {
+        let flow = admission.flow
+        for client in admission.clients { try allow(client, id, of: flow.person, flow.provider, rows, at: now) }
     }
 
     func allow(
@@ -102,24 +111,27 @@ extension Broker {
 
     /// The connection key to every plugin that the person let in. It was made a moment ago, so a session that has the
     /// vault open finds it there; for a vault that is locked here the plugin's approval waits for the person's next visit.
-    func share(_ id: ConnectionID, _ exchange: Exchange, _ rows: Rows, at now: Instant) throws {
+    func share(
+        _ id: ConnectionID, _ exchange: Exchange, _ admission: Admission, _ rows: Rows, at now: Instant
+    ) throws {
         guard let connection = try rows.connection(id) else { return }
         guard connection.vault == exchange.vault.id, try rows.isCurrent(exchange.vault) else {
-            return try approveWhenOpen(exchange.flow, for: connection, rows, at: now)
+            return try approveWhenOpen(admission, for: connection, rows, at: now)
         }
         let key = try rows.openKey(of: connection, with: exchange.vault)
-        try approve(exchange.flow, for: connection, key: key, rows, at: now)
+        try approve(admission, for: connection, key: key, rows, at: now)
     }
 
     /// What the person let in for what the page showed. A token that came back with more is for nobody until they have
     /// seen it: such a plugin gets no key.
     func approve(
-        _ flow: AuthorizationSession, for connection: Connection, key: borrowing Key<ConnectionRole>, _ rows: Rows,
+        _ admission: Admission, for connection: Connection, key: borrowing Key<ConnectionRole>, _ rows: Rows,
         at now: Instant
     ) throws {
+        let flow = admission.flow
         let provider = try provider(flow.provider)
         let covered = provider.missing(from: flow.shown, for: connection.scopes).isEmpty
-        for plugin in flow.plugins where try rows.plugin(plugin) != nil {
+        for plugin in admission.plugins where try rows.plugin(plugin) != nil {
             if covered {
                 try rows.approve(plugin, for: connection, key: key, scopes: flow.shown, at: now)
                 try recordApproval(of: plugin, flow, for: connection, at: now)
@@ -130,9 +142,10 @@ extension Broker {
     }
 
     func approveWhenOpen(
-        _ flow: AuthorizationSession, for connection: Connection, _ rows: Rows, at now: Instant
+        _ admission: Admission, for connection: Connection, _ rows: Rows, at now: Instant
     ) throws {
-        for plugin in flow.plugins where try rows.plugin(plugin) != nil {
+        let flow = admission.flow
+        for plugin in admission.plugins where try rows.plugin(plugin) != nil {
             try rows.approveWhenOpen(plugin, for: connection, scopes: flow.shown, at: now)
             try recordApproval(of: plugin, flow, for: connection, at: now)
         }

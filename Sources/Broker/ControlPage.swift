@@ -63,7 +63,9 @@ extension Broker {
             if let isDefault = change.isDefault, try !rows.setDefault(isDefault, id, of: session.person) {
                 throw Refusal.notFound
             }
-            if let isPaused = change.isPaused, try !rows.setPaused(isPaused, connection) { throw Refusal.changed }
+            if let isPaused = change.isPaused, try !rows.setPaused(isPaused, connection, at: now) {
+                throw Refusal.changed
+            }
             if let label = change.label { try rows.setLabel(label, of: connection, with: session.vault) }
             if switches, let on = change.background, let labelled = try rows.connection(id) {
                 try switchBackground(on, of: labelled, rows, session: session)

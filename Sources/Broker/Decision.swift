@@ -142,7 +142,7 @@ extension Broker {
             guard let current = try rows.connection(connection.id), current.isSame(as: connection) else {
                 throw Refusal.changed
             }
-            if connection.status == .paused, try !rows.setPaused(false, connection) { throw Refusal.changed }
+            if connection.status == .paused, try !rows.setPaused(false, connection, at: now) { throw Refusal.changed }
             // Holders of the connection's vault have its key; it may be another one than this session's.
             if !plugins.isEmpty {
                 let key = try rows.openKey(of: connection, with: session.vault)
@@ -166,16 +166,18 @@ extension Broker {
     private func approved(
         _ consent: Consent, plugins: [PluginID], clients: [ClientGrantID], session: OpenSlot
     ) throws -> ApprovedConsent {
-        let named = try store.read { rows in
-            try consent.namedAccount.map {
-                try rows.namedAccountTag(provider: consent.provider.id, name: $0, in: session.vault)
-            }
+        let (named, after) = try store.read { rows in
+            (
+                try consent.namedAccount.map {
+                    try rows.namedAccountTag(provider: consent.provider.id, name: $0, in: session.vault)
+                }, try rows.lastTakenBack()
+            )
         }
         return ApprovedConsent(
             provider: consent.provider.id, vault: consent.destination, asked: consent.asked, shown: consent.shown,
             sent: consent.provider.requestScopes(asked: consent.asked, granted: consent.basis.granted),
             extends: consent.existing?.id, separate: consent.separate, request: consent.request?.idHash,
-            plugins: plugins, clients: clients, namedAccount: named)
+            plugins: plugins, clients: clients, namedAccount: named, after: after)
     }
 
     private func sendToProvider(

@@ -49,25 +49,8 @@ extension Broker {
         switch decision {
         case .keep:
             guard outcome.status == .connectedUnused else { break }
-            outcome.status = .kept
-            let kept = outcome
-            try store.write { rows in
-                try rows.setStatus(.active, of: connection)
-                try record(
-                    AuditRecord(.kept, person: kept.person, provider: kept.provider.json, connection: connection),
-                    at: now)
-                if let flow = try rows.authorization(outcome: id), let row = try rows.connection(connection) {
-                    try allow(connection, flow, rows, at: now)
-                    if row.vault == session.vault.id {
-                        let key = try rows.openKey(of: row, with: session.vault)
-                        try approve(flow, for: row, key: key, rows, at: now)
-                    } else {
-                        try approveWhenOpen(flow, for: row, rows, at: now)
-                    }
-                }
-                try answer(kept, with: session.vault, rows, at: now)
-                try rows.store(kept, at: now)
-            }
+            let waiting = outcome
+            try store.write { try keep(connection, waiting, session: session, $0, at: now) }
         case .remove:
             guard outcome.isRemovable else {
                 guard outcome.replaced else { break }
@@ -85,6 +68,38 @@ extension Broker {
             }
         }
         return .done(try self.outcome(id, session: session, at: now))
+    }
+
+    /// From now on it is in use, and who was let in with it is, without those who were sent away since.
+    private func keep(
+        _ id: ConnectionID, _ waiting: Outcome, session: OpenSlot, _ rows: Rows, at now: Instant
+    ) throws {
+        var outcome = waiting
+        outcome.status = .kept
+        if let connection = try rows.connection(id) {
+            if connection.status == .unused { try rows.setStatus(.active, of: id) }
+            try record(
+                AuditRecord(.kept, person: outcome.person, provider: outcome.provider.json, connection: id), at: now)
+            if let flow = try rows.authorization(outcome: outcome.id) {
+                let admission = Admission(of: flow, since: try rows.takenBack(since: flow), isNew: true)
+                try allow(id, admission, rows, at: now)
+                if connection.vault == session.vault.id {
+                    let key = try rows.openKey(of: connection, with: session.vault)
+                    try approve(admission, for: connection, key: key, rows, at: now)
+                } else {
+                    try approveWhenOpen(admission, for: connection, rows, at: now)
+                }
+                try answer(outcome, admission, with: session.vault, rows, at: now)
+                outcome.message = try said(admission, rows)
+            } else if let request = try outcome.request.flatMap({ try rows.request(hash: $0) }), !request.isOfGuest {
+                // So late that it is no longer known who was to be let in: they ask again.
+                try rows.answer(request.idHash, as: .completed, with: session.vault, at: now)
+            }
+        } else {
+            // Revoked on another page.
+            outcome.status = .removed
+        }
+        try rows.store(outcome, at: now)
     }
 }
 

@@ -27,7 +27,7 @@ extension Broker {
                 AuditRecord(event, person: session.person, caller: plugin.id.text, callerKind: "plugin"), at: now)
         }
         try store.write { rows in
-            if let isMuted = change.isMuted { try rows.setMuted(isMuted, plugin.id, by: session.person) }
+            if let isMuted = change.isMuted { try rows.setMuted(isMuted, plugin.id, by: session.person, at: now) }
             if let limits = change.limits { try rows.setLimits(limits, plugin.id, by: session.person) }
         }
     }

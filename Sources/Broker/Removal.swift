@@ -106,7 +106,7 @@ extension Broker {
                     caller: session.id.text, callerKind: session.kind.rawValue), at: now)
             let isGone =
                 try connection.supersededBy != nil
-                ? rows.dropReserve(connection.id) : rows.removeConnection(connection.id, of: session.person)
+                ? rows.dropReserve(connection.id) : rows.removeConnection(connection.id, of: session.person, at: now)
             guard isGone else { throw Refusal.notFound }
         }
         return try opened.map {

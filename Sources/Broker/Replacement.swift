@@ -152,7 +152,7 @@ extension Broker {
         try record(
             AuditRecord(.pluginWithdrawn, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
         let taken = try store.write { rows in
-            let taken = try rows.withdraw(id, of: session.person)
+            let taken = try rows.withdraw(id, of: session.person, at: now)
             if isLost { try rows.markForRenewal(taken, at: now) }
             return taken
         }

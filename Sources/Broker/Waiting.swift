@@ -75,7 +75,7 @@ extension Broker {
                 .everythingStopped, person: session.person, caller: session.id.text, callerKind: session.kind.rawValue),
             at: now)
         keeper.forget(.person(session.person))
-        let stopped = try store.write { try $0.stopEverything(of: session.person, but: session.id) }
+        let stopped = try store.write { try $0.stopEverything(of: session.person, but: session.id, at: now) }
         keeper.forget(.person(session.person))
         return stopped
     }

@@ -124,7 +124,8 @@ extension Rows {
 
     /// Ends what a plugin may use of one person. The connection key it has seen must be replaced: the ids of the
     /// connections that need it are returned, and stay marked until that is done.
-    public func withdraw(_ plugin: PluginID, of person: PersonID) throws -> [ConnectionID] {
+    public func withdraw(_ plugin: PluginID, of person: PersonID, at now: Instant) throws -> [ConnectionID] {
+        try note(.plugin(plugin), by: person, at: now)
         let connections: [ConnectionID] = try rows(
             "SELECT connection FROM approval WHERE plugin = ? AND person = ? AND status = 'live'",
             [plugin.blob, person.blob]

@@ -26,6 +26,8 @@ public struct AuthorizationSession: Sendable {
     public let request: [UInt8]?
     public let plugins: [PluginID]
     public let clients: [ClientGrantID]
+    /// What the person took back later has a higher number.
+    public let approvedAfter: Int64
     public let redirectURI: String
     /// The account that the request named, if it named one, as `namedAccountTag` of the approving session's vault.
     public let namedAccount: [UInt8]?
@@ -55,6 +57,7 @@ public struct AuthorizationSession: Sendable {
         clients = stride(from: 0, to: grants.count, by: 16).compactMap {
             ClientGrantID(bytes: grants[$0..<min($0 + 16, grants.count)])
         }
+        approvedAfter = row["approved_after"]
         redirectURI = row.text("redirect_uri")
         namedAccount = row.optionalBytes("named_account")
         outcome = row.optionalID("outcome")
@@ -77,14 +80,16 @@ public struct ApprovedConsent: Sendable {
     public var plugins: [PluginID]
     public var clients: [ClientGrantID]
     public var namedAccount: [UInt8]?
+    /// The last that the person had taken back by then.
+    public var after: Int64
 
     public init(
         provider: ProviderID, vault: VaultID, asked: ScopeSet, shown: ScopeSet, sent: ScopeSet,
         extends: ConnectionID?, separate: Bool, request: [UInt8]?, plugins: [PluginID], clients: [ClientGrantID],
-        namedAccount: [UInt8]?
+        namedAccount: [UInt8]?, after: Int64
     ) {
         self.clients = clients
-        (self.namedAccount, self.separate) = (namedAccount, separate)
+        (self.namedAccount, self.separate, self.after) = (namedAccount, separate, after)
         (self.provider, self.vault, self.asked, self.shown) = (provider, vault, asked, shown)
         (self.sent, self.extends, self.request, self.plugins) = (sent, extends, request, plugins)
     }
@@ -96,14 +101,15 @@ public struct ApprovedConsent: Sendable {
                 provider.json, vault.text, asked.text, shown.text, sent.text, extends?.text ?? "",
                 Hex.encode(request ?? []), plugins.map(\.text).joined(separator: " "),
                 Hex.encode(namedAccount ?? []), separate ? "separate" : "", clients.map(\.text).joined(separator: " "),
+                String(after),
             ].joined(separator: "\n").utf8)
     }
 
     init(decoding bytes: [UInt8]) throws {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .map(String.init)
-        guard lines.count == 11, let provider = try? ProviderID(parsing: lines[0]),
-            let vault = VaultID(parsing: lines[1])
+        guard lines.count == 12, let provider = try? ProviderID(parsing: lines[0]),
+            let vault = VaultID(parsing: lines[1]), let after = Int64(lines[11])
         else { throw VaultError.damaged("approval") }
         self.init(
             provider: provider, vault: vault, asked: ScopeSet(stored: lines[2]), shown: ScopeSet(stored: lines[3]),
@@ -112,7 +118,7 @@ public struct ApprovedConsent: Sendable {
             request: lines[6].isEmpty ? nil : Hex.decode(lines[6]),
             plugins: lines[7].split(separator: " ").compactMap { PluginID(parsing: String($0)) },
             clients: lines[10].split(separator: " ").compactMap { ClientGrantID(parsing: String($0)) },
-            namedAccount: lines[8].isEmpty ? nil : Hex.decode(lines[8]))
+            namedAccount: lines[8].isEmpty ? nil : Hex.decode(lines[8]), after: after)
     }
 }
 
@@ -187,17 +193,16 @@ extension Rows {
         _ = try changed(
             """
             INSERT INTO authorization (state_hash, cookie_hash, slot, person, vault, provider, scopes_asked, scopes_shown,
-                scopes_sent, extends, separate, request, plugins, clients, named_account, verifier, redirect_uri,
-                expires_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                scopes_sent, extends, separate, request, plugins, clients, approved_after, named_account, verifier,
+                redirect_uri, expires_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 stateHash.blob, sha256(cookie).blob, session.id.blob, session.person.blob, consent.vault.blob,
                 consent.provider.json, consent.asked.text, consent.shown.text, consent.sent.text, consent.extends?.blob,
                 consent.separate,
                 consent.request?.blob, consent.plugins.flatMap(\.bytes).blob, consent.clients.flatMap(\.bytes).blob,
-                consent.namedAccount?.blob,
-                sealedVerifier?.blob, redirectURI,
+                consent.after, consent.namedAccount?.blob, sealedVerifier?.blob, redirectURI,
                 now.adding(seconds: 600).milliseconds,
             ])
         return (Base64URL.encode(state), Base64URL.encode(cookie))
@@ -214,11 +219,17 @@ extension Rows {
             .map(AuthorizationSession.init)
     }
 
-    /// Exactly one caller gets true, however many deliveries race (A-STATE-6).
+    /// Exactly one caller gets true, however many deliveries race (A-STATE-6). The row stays while the provider is asked:
+    /// that it is gone says that its session has ended.
     public func consume(_ session: AuthorizationSession, outcome: OutcomeID, at now: Instant) throws -> Bool {
         try changed(
-            "UPDATE authorization SET consumed_at_ms = ?, outcome = ? WHERE state_hash = ? AND consumed_at_ms IS NULL",
-            [now.milliseconds, outcome.blob, session.stateHash.blob]) == 1
+            """
+            UPDATE authorization SET consumed_at_ms = ?, outcome = ?, expires_at_ms = ?
+            WHERE state_hash = ? AND consumed_at_ms IS NULL
+            """,
+            [
+                now.milliseconds, outcome.blob, now.adding(seconds: 600).milliseconds, session.stateHash.blob,
+            ]) == 1
     }
 
     public func verifier(of session: AuthorizationSession, state: String) throws -> SecretText? {

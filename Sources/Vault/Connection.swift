@@ -162,7 +162,9 @@ extension Rows {
         try Credential(decoding: AEAD.open(connection.credential, under: key, connection.credentialPurpose))
     }
 
-    public func removeConnection(_ id: ConnectionID, of person: PersonID) throws -> Bool {
+    public func removeConnection(_ id: ConnectionID, of person: PersonID, at now: Instant) throws -> Bool {
+        guard let connection = try connection(id), connection.person == person else { return false }
+        try note(.connection(at: connection.provider), by: person, at: now)
         // With it what was kept of the same account in case this one would not do.
         _ = try changed("DELETE FROM connection WHERE superseded_by = ? AND person = ?", [id.blob, person.blob])
         return try changed("DELETE FROM connection WHERE id = ? AND person = ?", [id.blob, person.blob]) > 0
@@ -231,7 +233,8 @@ extension Rows {
 
 extension Rows {
     /// Vended to nobody and not renewed until it is resumed. What waits for a person already is not paused on top.
-    public func setPaused(_ isPaused: Bool, _ connection: Connection) throws -> Bool {
+    public func setPaused(_ isPaused: Bool, _ connection: Connection, at now: Instant) throws -> Bool {
+        if isPaused { try note(.use(of: connection.id), by: connection.person, at: now) }
         let (from, to): (ConnectionStatus, ConnectionStatus) = isPaused ? (.active, .paused) : (.paused, .active)
         guard connection.status != to else { return true }
         return try changed(

@@ -76,9 +76,9 @@ extension Rows {
 
     /// The same account consented again: the connection keeps its id and gets a new key, which goes to the vault, to
     /// the service if the person opted in, and to the plugins whose approval still covers the token. The old key is
-    /// not needed for any of it.
+    /// not needed for any of it. `isPaused`: so the person wants it, whatever they had approved before.
     public func replace(
-        _ connection: Connection, with grant: Grant, in destination: Destination,
+        _ connection: Connection, with grant: Grant, in destination: Destination, isPaused: Bool = false,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
         let destination = try current(destination)
@@ -95,7 +95,7 @@ extension Rows {
         let serviceKey = try connection.background ? sealToService(key, of: connection.id, version: version) : nil
         let done = try changed(
             """
-            UPDATE connection SET status = 'active', scopes = ?, generation = ?, key_version = ?, credential = ?,
+            UPDATE connection SET status = ?, scopes = ?, generation = ?, key_version = ?, credential = ?,
                 vault_key = ?, vault_key_form = ?, service_key = ?, account_tag = coalesce(?, account_tag),
                 obtained_at_ms = ?, expires_at_ms = ?, refresh_expires_at_ms = ?, refreshable = ?,
                 next_refresh_at_ms = ?, rekey_pending = 0, renew_pending = 0, intent = 'none', lease_owner = NULL, lease_until_ms = NULL,
@@ -103,7 +103,8 @@ extension Rows {
             WHERE id = ? AND generation = ? AND key_version = ?
             """,
             [
-                grant.scopes.text, generation, version, credential.blob, vaultKey.blob, form.rawValue,
+                (isPaused ? ConnectionStatus.paused : .active).rawValue, grant.scopes.text, generation, version,
+                credential.blob, vaultKey.blob, form.rawValue,
                 serviceKey?.blob, try tag(grant, in: destination)?.blob, grant.obtainedAt.milliseconds,
                 grant.expiresAt?.milliseconds, grant.refreshExpiresAt?.milliseconds,
                 grant.credential.refreshToken != nil, grant.nextRefreshAt?.milliseconds, connection.id.blob,

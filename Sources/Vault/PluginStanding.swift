@@ -68,13 +68,14 @@ extension Rows {
     }
 
     /// What it asked and nobody answered yet ends with the mute.
-    public func setMuted(_ isMuted: Bool, _ plugin: PluginID, by person: PersonID) throws {
+    public func setMuted(_ isMuted: Bool, _ plugin: PluginID, by person: PersonID, at now: Instant) throws {
         _ = try changed(
             """
             INSERT INTO plugin_standing (plugin, person, muted) VALUES (?, ?, ?)
             ON CONFLICT (plugin, person) DO UPDATE SET muted = excluded.muted
             """, [plugin.blob, person.blob, isMuted])
         guard isMuted else { return }
+        try note(.plugin(plugin), by: person, at: now)
         _ = try changed(
             """
             UPDATE request SET status = 'declined' WHERE caller = ? AND person = ?

@@ -327,6 +327,7 @@ enum Schema {
             request BLOB,
             plugins BLOB NOT NULL,              -- ids of the plugins that the person let in, 16 bytes each
             clients BLOB NOT NULL,              -- of the OAuth clients, likewise
+            approved_after INTEGER NOT NULL,    -- the last of taken_back when the person approved
             named_account BLOB,                 -- HMAC under a key from the approver's vault key
             verifier BLOB,                      -- sealed under a key from the state
             redirect_uri TEXT NOT NULL,
@@ -335,6 +336,17 @@ enum Schema {
             expires_at_ms INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX authorization_expiry ON authorization (expires_at_ms);
+
+        -- What a person took back, in order: what was approved before does not bring it back when it arrives. AUTOINCREMENT,
+        -- so that no number is ever given twice.
+        CREATE TABLE taken_back (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('everything', 'plugin', 'connection', 'use')),
+            what BLOB NOT NULL,                 -- id of the plugin; name of the provider; id of the connection; nothing
+            at_ms INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX taken_back_person ON taken_back (person, number);
 
         CREATE TABLE outcome (
             id BLOB PRIMARY KEY,

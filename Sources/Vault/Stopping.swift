@@ -10,7 +10,8 @@ extension Rows {
     /// Everything of a person at once: from here on nothing of theirs is vended or renewed and nobody but `slot` and the
     /// ways back in (recovery, passkeys) opens anything. The credentials stay, so that each can still be taken back at
     /// its provider.
-    public func stopEverything(of person: PersonID, but slot: SlotID) throws -> Stopped {
+    public func stopEverything(of person: PersonID, but slot: SlotID, at now: Instant) throws -> Stopped {
+        try note(.everything, by: person, at: now)
         let connections = try changed(
             "UPDATE connection SET status = 'paused' WHERE person = ? AND status = 'active'", [person.blob])
         // Plugins have seen these keys, and so has the service: a new one is due where the connection stays after all.

@@ -334,6 +334,23 @@ def test_another_account_waits_for_keep_or_remove(choice, page, person, plugin, 
     assert (plugin.vend("github", ["gist"], user=person).status_code == 200) == (choice == "Keep")
 
 
+def test_the_result_says_what_was_taken_back_meanwhile(page, person, plugin, look):
+    person.connect(plugin.link("github", ["repo"], user=person)["authorizationUrl"])
+    page.goto(plugin.link("github", ["repo", "gist"], user=person)["authorizationUrl"])
+    decide(page)
+    assert person.delete(f"/api/connections/{person.connections()[0]['id']}").status_code == 200
+    allow(page)
+    expect(heading(page)).to_have_text("Keep this connection?")
+    expect(page.get_by_role("main")).to_contain_text("You revoked a connection to GitHub after you had approved this. So nobody was let in")
+    expect(page.get_by_text("This is another account")).to_be_hidden()
+    look(page, "done-revoked")
+    button(page, "Keep").click()
+    expect(heading(page)).to_have_text("GitHub is connected")
+    expect(page.get_by_role("main")).to_contain_text("nobody was let in")
+    expect(page.get_by_text("continues by itself")).to_be_hidden()
+    assert plugin.vend("github", ["repo"], user=person).status_code == 403
+
+
 def test_remove_says_before_and_after_what_it_ends_at_the_service(page, person, other, look):
     """Picked by mistake, the account of somebody else: theirs ends with it, and that is said before the click."""
     google = {"owner": "toolshed", "bridge": "google", "scope": "calendar"}

@@ -313,7 +313,7 @@ struct EngineTests {
         #expect(answers(engine.handle([held, refresh(id)])) == [.refresh(.unavailable)])
         try shelf.store.write { try $0.setStatus(.reauthorize, of: id) }
         #expect(answers(engine.handle([held, refresh(id)])) == [.refresh(.reauthorize)])
-        #expect(try shelf.store.write { try $0.removeConnection(id, of: shelf.vault.person) })
+        #expect(try shelf.store.write { try $0.removeConnection(id, of: shelf.vault.person, at: .now()) })
         #expect(answers(engine.handle([held, refresh(id)])) == [.refresh(.unavailable)])
     }
 }

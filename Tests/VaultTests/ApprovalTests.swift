@@ -88,7 +88,7 @@ struct ApprovalTests {
         #expect(marked.rekeyPending)
         #expect(try vault.vend(key, person: session.person) == [])
         #expect(try vault.vend(heldKey, person: session.person) == ["gho_one"], "who has it keeps it")
-        #expect(try vault.store.write { try $0.withdraw(withdrawn.id, of: session.person) } == [])
+        #expect(try vault.store.write { try $0.withdraw(withdrawn.id, of: session.person, at: vault.now) } == [])
         try vault.store.write {
             try $0.rekey(marked, with: session.vault, background: false) { $1.isSubset(of: $0) }
         }
@@ -104,7 +104,7 @@ struct ApprovalTests {
     func held() throws {
         let (plugin, _) = try vault.plugin()
         try approve(plugin.id)
-        for _ in 0..<2 { _ = try vault.store.write { try $0.withdraw(plugin.id, of: session.person) } }
+        for _ in 0..<2 { _ = try vault.store.write { try $0.withdraw(plugin.id, of: session.person, at: vault.now) } }
         let generation = try #require(try vault.store.read { try $0.connection(connection) }).generation
         let approval = try #require(try vault.store.read { try $0.approvals(of: connection) }.first)
         #expect(approval.status == .withdrawn && approval.heldGeneration == generation)
@@ -117,7 +117,7 @@ struct ApprovalTests {
         let old = try vault.store.read { rows in
             ConnectionKey(try rows.openKey(of: try #require(try rows.connection(connection)), with: session.vault))
         }
-        let marked = try vault.store.write { try $0.withdraw(plugin.id, of: session.person) }
+        let marked = try vault.store.write { try $0.withdraw(plugin.id, of: session.person, at: vault.now) }
         #expect(marked == [connection])
         #expect(try vault.vend(key, person: session.person) == [])
         try vault.store.write { rows in

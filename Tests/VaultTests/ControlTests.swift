@@ -69,15 +69,15 @@ struct ControlTests {
     @Test("Paused is no candidate of a vend, and resumes; what waits for a person is not paused on top")
     func paused() throws {
         let connection = try connect()
-        #expect(try vault.store.write { try $0.setPaused(true, connection) })
+        #expect(try vault.store.write { try $0.setPaused(true, connection, at: vault.now) })
         #expect(try vault.vend(cookie, person: session.person) == [])
         let paused = try row(connection.id)
-        #expect(try vault.store.write { try $0.setPaused(true, paused) }, "once more is the same")
-        #expect(try vault.store.write { try $0.setPaused(false, paused) })
+        #expect(try vault.store.write { try $0.setPaused(true, paused, at: vault.now) }, "once more is the same")
+        #expect(try vault.store.write { try $0.setPaused(false, paused, at: vault.now) })
         #expect(try vault.vend(cookie, person: session.person) == ["gho_one"])
         try vault.store.write { try $0.setStatus(.reauthorize, of: connection.id) }
         let waiting = try row(connection.id)
-        #expect(try !vault.store.write { try $0.setPaused(true, waiting) })
+        #expect(try !vault.store.write { try $0.setPaused(true, waiting, at: vault.now) })
     }
 
     @Test("Pages of connections are in order, hold when the last one shown is gone, and end")
@@ -89,7 +89,7 @@ struct ControlTests {
         #expect(first.map(\.id) == Array(ids[..<2]))
         let last = try #require(first.last)
         let cursor = try #require(ConnectionCursor(parsing: last.cursor.text))
-        #expect(try vault.store.write { try $0.removeConnection(ids[1], of: session.person) })
+        #expect(try vault.store.write { try $0.removeConnection(ids[1], of: session.person, at: vault.now) })
         let rest = try vault.store.read { try $0.connections(of: session.person, after: cursor, limit: 10) }
         #expect(rest.map(\.id) == Array(ids[2...]))
         for wrong in ["", "1", "1.", "x.c_AAAAAAAAAAAAAAAAAAAAAA", "1.c_A"] {
@@ -102,7 +102,7 @@ struct ControlTests {
         let (one, two, other) = (try connect(account: "1"), try connect(account: "1"), try connect(account: "2"))
         #expect(try vault.store.read { try $0.mayShareGrant(one) && $0.mayShareGrant(two) })
         #expect(try !vault.store.read { try $0.mayShareGrant(other) })
-        #expect(try vault.store.write { try $0.removeConnection(two.id, of: session.person) })
+        #expect(try vault.store.write { try $0.removeConnection(two.id, of: session.person, at: vault.now) })
         #expect(try !vault.store.read { try $0.mayShareGrant(one) })
     }
 
@@ -112,7 +112,7 @@ struct ControlTests {
         #expect(try !vault.store.read { try $0.mayShareGrant(named) })
         let unnamed = try connect(account: "")
         #expect(try vault.store.read { try $0.mayShareGrant(named) && $0.mayShareGrant(unnamed) })
-        #expect(try vault.store.write { try $0.removeConnection(named.id, of: session.person) })
+        #expect(try vault.store.write { try $0.removeConnection(named.id, of: session.person, at: vault.now) })
         #expect(try !vault.store.read { try $0.mayShareGrant(unnamed) })
     }
 
@@ -185,7 +185,9 @@ struct ControlTests {
             _ = try rows.addSlot(.recovery, name: "Code", to: session.vault, lifetime: .untilRevoked, at: vault.now)
             _ = try rows.insert(theirs, into: .open(stranger.vault), of: stranger.person, status: .active)
         }
-        let stopped = try vault.store.write { try $0.stopEverything(of: session.person, but: session.id) }
+        let stopped = try vault.store.write {
+            try $0.stopEverything(of: session.person, but: session.id, at: vault.now)
+        }
         #expect([stopped.connections, stopped.plugins, stopped.holders] == [1, 1, 1])
         #expect(try vault.vend(cookie, person: session.person) == [])
         #expect(try vault.vend(pluginKey, person: session.person) == [])
@@ -193,7 +195,7 @@ struct ControlTests {
         #expect(row.status == .paused && row.rekeyPending && !row.background)
         #expect(try vault.store.read { try $0.hasRecoveryCode(session.vault.id) })
         #expect(try vault.vend(strangersCookie, person: stranger.person) == ["gho_theirs"])
-        let again = try vault.store.write { try $0.stopEverything(of: session.person, but: session.id) }
+        let again = try vault.store.write { try $0.stopEverything(of: session.person, but: session.id, at: vault.now) }
         #expect([again.connections, again.plugins, again.holders] == [0, 0, 0])
     }
 }

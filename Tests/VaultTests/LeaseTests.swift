@@ -130,7 +130,7 @@ struct LeaseTests {
         let id = try kept.connect()
         let key = try kept.key(id)
         let claim = try #require(try kept.arm(id))
-        #expect(try kept.store.write { try $0.removeConnection(id, of: kept.person) })
+        #expect(try kept.store.write { try $0.removeConnection(id, of: kept.person, at: kept.start) })
         #expect(try store(kept.renewal("access-2", at: kept.start), claim, key) == .removed)
     }
 

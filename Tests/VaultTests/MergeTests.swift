@@ -116,7 +116,7 @@ struct MergeTests {
         _ = try two.connect(two.first, "gho_first")
         let used = try two.connect(two.second, "gho_second", after: 60)
         try two.link()
-        #expect(try two.store.write { try $0.removeConnection(used, of: two.person) })
+        #expect(try two.store.write { try $0.removeConnection(used, of: two.person, at: two.now) })
         #expect(try two.count("SELECT count(*) FROM connection") == 0)
     }
 
@@ -166,7 +166,7 @@ struct MergeTests {
         let here = try two.connect(two.first, "gho_first")
         let there = try two.connect(two.second, "gho_second", after: 60)
         try two.approve(plugin.id, for: there, by: two.second, scopes: ["repo"])
-        _ = try two.store.write { try $0.withdraw(plugin.id, of: two.person) }
+        _ = try two.store.write { try $0.withdraw(plugin.id, of: two.person, at: two.now) }
         try two.approve(plugin.id, for: here, by: two.first, scopes: ["repo"])
         try two.link()
         #expect(try two.vault.vend(key, person: two.person) == [])
@@ -232,6 +232,6 @@ struct MergeTests {
         }
         try two.link()
         #expect(try two.access(whole, two.vault.open(two.firstCookie)) == "gho_whole")
-        #expect(try two.store.write { try $0.removeConnection(broken, of: two.person) })
+        #expect(try two.store.write { try $0.removeConnection(broken, of: two.person, at: two.now) })
     }
 }

@@ -31,6 +31,17 @@ const causes = {
     "session-ended": () => "You were signed out meanwhile.",
 };
 
+/** What was taken back after the click, for the closed set of codes that the server has. It wins. */
+const since = {
+    withdrawn: (provider, requester) => `You withdrew, muted or declined ${requester || "the program that asked"} after you had approved this. So it was not let in, and asks again if it still needs this.`,
+    "other-withdrawn": () => "You withdrew or muted a program after you had approved this for it, too. So it was not let in with the others.",
+    paused: () => "You paused this connection after you had approved this. It stays paused: nothing gets a key before you resume it in your vault.",
+    revoked: provider => `You revoked a connection to ${provider} after you had approved this. So nobody was let in by this one.`,
+    stopped: () => "You revoked everything after you had approved this. So nobody was let in, and what was paused stays paused.",
+    "session-ended": () => "The browser in which you approved this was signed out meanwhile. So nobody was let in.",
+};
+const asksNew = new Set(["revoked", "stopped", "session-ended"]);
+
 const usable = new Set(["connected", "connected-unused", "kept", "approved"]);
 
 let outcome = null;
@@ -66,12 +77,14 @@ function present(document_) {
     const state = outcome.status in headings ? outcome.status : "unknown";
     const provider = clean(outcome.provider?.name, 80) || "The service";
     const requester = clean(outcome.requester?.name);
-    named = clean(outcome.account) || (state === "removed" ? named : "");
+    const account = clean(outcome.account), isAsked = asksNew.has(outcome.message), goesOn = !outcome.message || outcome.message === "other-withdrawn";
+    named = account || (state === "removed" ? named : "");
     const look = outcome.removal && lookThere(outcome.removal, provider);
-    head(headings[state]?.(provider) ?? "No result");
+    head(isAsked && state === "connected-unused" ? "Keep this connection?" : headings[state]?.(provider) ?? "No result");
     fill(document, {
-        provider, requester, own: !requester, account: named || "an unnamed account", named, noname: !named, nameless: !named, removable: outcome.removable, replaced: outcome.replaced,
-        there: outcome.removal && afterwards(outcome.removal, provider),
+        provider, requester, own: !requester && goesOn, goes: requester && goesOn && requester, account: named || "an unnamed account",
+        another: !isAsked && account, nameless: !isAsked && !account, since: since[outcome.message]?.(provider, requester),
+        named, noname: !named, removable: outcome.removable, replaced: outcome.replaced, there: outcome.removal && afterwards(outcome.removal, provider),
         scopes: usable.has(state) && outcome.scopes.length > 0, missing: outcome.missingScopes.length,
         told: requester && state !== "connected-unused", cause: causes[outcome.message]?.(provider), unused: state === "connected-unused", first: state === "connected",
     });

@@ -9,7 +9,7 @@ const states = {
     "reauthorization-required": ["must be renewed", "attention", "The service no longer accepts it. Reconnect to go on using it; it keeps its place and what you allowed others."],
     locked: ["locked here", "attention", "This browser cannot open it: it is in another vault of yours. You can still pause or revoke it."],
     paused: ["paused", "attention", "No program gets a key for it, and it is not renewed, until you resume it."],
-    unused: ["not in use", "attention", "It was connected as another account than the one asked for, and was not kept. Nothing can use it."],
+    unused: ["not in use", "attention", "It was connected as another account than the one asked for, or after you had taken something back, and was not kept. Nothing can use it."],
     superseded: ["in reserve", "attention", "The same account is connected once more, since two vaults were linked, and that one is used. This one goes when that one has been used or is revoked, and takes its place if it turns out to be dead. What came of it at the service is then in Activity."],
 };
 

@@ -11,9 +11,9 @@ GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
 CORP = {"owner": "toolshed", "bridge": "corp", "scope": "read"}
 
 
-def approval(person: Person, link=None) -> str:
+def approval(person: Person, link=None, **decision) -> str:
     """The login address that a click on Approve gives."""
-    reply = person.decide(link or GITHUB)
+    reply = person.decide(link or GITHUB, **decision)
     assert reply.status_code == 200, reply.text
     assert "approval=" in reply.json()["location"], reply.text
     return reply.json()["location"]
