@@ -178,9 +178,7 @@ extension Broker {
     public func removeClient(_ id: ClientGrantID, session: OpenSlot, confirm: String?, at now: Instant) throws {
         let grant = try store.read { try $0.clientGrant(id) }
         guard let grant, grant.person == session.person else { throw Refusal.notFound }
-        try requireAnotherHolder(
-            than: store.read { try $0.holders(of: id) }, by: session, confirm: confirm, at: now)
-        try store.write { rows in
+        try takeAway(.client(id), by: session, confirm: confirm, at: now) { rows in
             try end(grant, because: .clientRevoked, rows, at: now)
         }
     }

@@ -20,6 +20,22 @@ public enum CodeCheck: String, Sendable {
     case nothing
 }
 
+/// Who is to go; looked up when it happens, because what a client holds comes and goes.
+enum Leaving {
+    case slots([SlotID])
+    case client(ClientGrantID)
+    /// Of what a client was given any slot takes all of them along.
+    case holder(SlotID)
+
+    func slots(_ rows: Rows) throws -> [SlotID] {
+        switch self {
+        case .slots(let ids): ids
+        case .client(let id): try rows.holders(of: id)
+        case .holder(let id): try rows.clientGrant(holding: id).map { try rows.holders(of: $0) } ?? [id]
+        }
+    }
+}
+
 extension Broker {
     public func vault(of session: OpenSlot, at now: Instant) throws -> VaultView {
         try store.read { rows in
@@ -47,18 +63,23 @@ extension Broker {
         return try store.read { try $0.openToOthers(of: session.person) }
     }
 
-    /// When these holders go, does somebody else open their vault? If not, the person is told what goes with them, and
-    /// gets a token to say it a second time.
-    public func requireAnotherHolder(
-        than going: [SlotID], by session: OpenSlot, confirm: String?, at now: Instant
-    ) throws {
-        let (lost, digest) = try store.read { try $0.wouldBeLost(without: going, of: session.person, at: now) }
-        guard lost > 0 else { return }
-        // To whom goes and to what is lost with them: a yes to one connection is none to two.
-        let bound = going.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }.flatMap { $0 } + digest
-        if let confirm, try store.write({ try $0.useFormToken(confirm, slot: session.id, at: now) }) == bound { return }
-        throw Refusal.lastHolder(
-            connections: lost,
-            confirm: try store.write { try $0.issueFormToken(slot: session.id, bound: bound, at: now) })
+    /// Takes holders away where somebody else opens their vault. If nobody does, the person is told what goes with them, and
+    /// gets a token to say it a second time. One transaction: of two that go at the same moment the second is the last.
+    func takeAway<Result>(
+        _ going: Leaving, by session: OpenSlot, confirm: String?, at now: Instant,
+        _ remove: (Rows) throws -> Result
+    ) throws -> Result {
+        let (removed, refusal): (Result?, Refusal?) = try store.write { rows in
+            let slots = try going.slots(rows)
+            let (lost, digest) = try rows.wouldBeLost(without: slots, of: session.person, at: now)
+            // To whom goes and to what is lost with them: a yes to one connection is none to two.
+            let bound = slots.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }.flatMap { $0 } + digest
+            let isSure = try confirm.map { try rows.useFormToken($0, slot: session.id, at: now) == bound } ?? false
+            guard lost > 0, !isSure else { return (try remove(rows), nil) }
+            let confirm = try rows.issueFormToken(slot: session.id, bound: bound, at: now)
+            return (nil, .lastHolder(connections: lost, confirm: confirm))
+        }
+        guard let removed else { throw refusal ?? .unavailable }
+        return removed
     }
 }

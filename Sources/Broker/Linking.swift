@@ -54,7 +54,9 @@ extension Broker {
         }
     }
 
+    /// The moment at which the key is given away.
     public func sealLink(_ id: LinkID, session: OpenSlot, at now: Instant) throws {
+        try requireFresh(session, at: now)
         try record(AuditRecord(.linkSealed, person: session.person, caller: session.id.text), at: now)
         guard try store.write({ try $0.sealLink(id, by: session, at: now) }) else { throw Refusal.notFound }
     }

@@ -92,41 +92,28 @@ extension Broker {
         _ lost: LostHolder, session: OpenSlot, confirm: String?, at now: Instant
     ) throws -> Step<LossResult> {
         if let before = try result(of: lost, session: session, at: now) { return .done(before) }
-        try requireAnotherHolder(than: slots(of: lost, session), by: session, confirm: confirm, at: now)
         return switch lost {
-        case .slot(let id): try lose(id, named: id.bytes, session: session, at: now)
+        case .slot(let id): try lose(id, named: id.bytes, session: session, confirm: confirm, at: now)
         case .plugin(let id): try lose(id, session: session, at: now)
         case .client(let id):
             if let slot = try store.read({ try $0.holder(of: id, person: session.person) }) {
-                try lose(slot, named: id.bytes, session: session, at: now)
+                try lose(slot, named: id.bytes, session: session, confirm: confirm, at: now)
             } else {
                 throw Refusal.notFound
             }
         case .passkey(let id):
             if let passkey = try passkeys(session).first(where: { $0.id == id }) {
-                try lose(passkey, session: session, at: now)
+                try lose(passkey, session: session, confirm: confirm, at: now)
             } else {
                 throw Refusal.notFound
             }
         }
     }
 
-    /// What goes with it. A plugin opens no vault.
-    private func slots(of lost: LostHolder, _ session: OpenSlot) throws -> [SlotID] {
-        switch lost {
-        case .slot(let id):
-            // Any slot of what a client was given takes all of them along.
-            try store.read { rows in
-                try rows.clientGrant(holding: id).map { try rows.holders(of: $0) } ?? [id]
-            }
-        case .client(let id): try store.read { try $0.holders(of: id) }
-        case .passkey(let id): try passkeys(session).first { $0.id == id }?.slot.map { [$0] } ?? []
-        case .plugin: []
-        }
-    }
-
     /// It also signs in, so it goes altogether. One that derives no secret opened nothing.
-    private func lose(_ passkey: StoredPasskey, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
+    private func lose(
+        _ passkey: StoredPasskey, session: OpenSlot, confirm: String?, at now: Instant
+    ) throws -> Step<LossResult> {
         guard let slot = passkey.slot else {
             try record(AuditRecord(.lost, person: session.person, callerKind: "passkey"), at: now)
             try store.write { rows in
@@ -135,11 +122,14 @@ extension Broker {
             }
             return .done(LossResult(isDone: true, connections: [], leftOut: 0))
         }
-        return try lose(slot, with: passkey.id, named: passkey.id.bytes, session: session, at: now)
+        return try lose(
+            slot, with: passkey.id, named: passkey.id.bytes, session: session, confirm: confirm, at: now)
     }
 
+    /// It opened its vault, and those that were offered to it for linking.
     private func lose(
-        _ id: SlotID, with passkey: PasskeyID? = nil, named: [UInt8], session: OpenSlot, at now: Instant
+        _ id: SlotID, with passkey: PasskeyID? = nil, named: [UInt8], session: OpenSlot, confirm: String?,
+        at now: Instant
     ) throws -> Step<LossResult> {
         guard id != session.id else {
             throw Refusal.invalidRequest([MemberError("holder", "another one than the browser that asks")])
@@ -147,30 +137,30 @@ extension Broker {
         guard let (holder, vault) = try store.read({ try $0.holder(id, of: session.person) }) else {
             throw Refusal.notFound
         }
-        try record(
-            AuditRecord(.lost, person: session.person, caller: id.text, callerKind: holder.kind.rawValue), at: now)
         keeper.forget(.vault(vault))
-        guard vault == session.vault.id else {
-            try store.write { rows in
-                try rows.removeLost(id, passkey, of: session.person)
-                try rows.markForRekey(vault, of: session.person)
+        let here = session.vault.id
+        let (opened, rekeyed) = try takeAway(.holder(id), by: session, confirm: confirm, at: now) { rows in
+            try record(
+                AuditRecord(.lost, person: session.person, caller: id.text, callerKind: holder.kind.rawValue), at: now)
+            let opened = try rows.removeLost(id, passkey, of: session.person)
+            guard opened.contains(here) else {
                 try note([], of: named, session, rows, isDone: false, at: now)
+                return (opened, Rekeyed?.none)
             }
-            return .done(LossResult(isDone: false, connections: [], leftOut: 0))
-        }
-        let rekeyed = try store.write { rows in
-            try rows.removeLost(id, passkey, of: session.person)
             let rekeyed = try rows.replaceKey(of: session.vault, covers: coverage, at: now)
-            let all = try rows.connections(in: vault).filter { $0.status != .unused }
+            let all = try rows.connections(in: here).filter { $0.status != .unused }
             try note(
                 all.map { asked($0, Self.fate(of: $0, now: $0, isRotated: false, at: catalogue[$0.provider])) },
-                of: named, session, rows, leftOut: rekeyed.left, at: now)
-            return rekeyed
+                of: named, session, rows, isDone: opened == [here], leftOut: rekeyed.left, at: now)
+            return (opened, rekeyed)
         }
         // A vend that was under way may have handed over a key of before.
-        keeper.forget(.vault(vault))
-        let all = try store.read { try $0.connections(in: vault).filter { $0.status != .unused } }
-        return try renew(all, with: rekeyed.vault, leftOut: rekeyed.left, named: named, of: session, at: now)
+        for vault in opened { keeper.forget(.vault(vault)) }
+        guard let rekeyed else { return .done(LossResult(isDone: false, connections: [], leftOut: 0)) }
+        let all = try store.read { try $0.connections(in: here).filter { $0.status != .unused } }
+        return try renew(
+            all, with: rekeyed.vault, leftOut: rekeyed.left, isDone: opened == [here], named: named, of: session,
+            at: now)
     }
 
     /// A plugin holds the keys of the connections that were approved for it, and no vault's.

@@ -106,6 +106,7 @@ extension Broker {
             spki: registration.spki, algorithm: registration.algorithm.rawValue, counter: registration.counter,
             isSynced: registration.isSynced, createdAt: now)
         return try store.write { rows in
+            try requireFreshUnlessFirstProof(session, rows, at: now)
             guard try rows.add(passkey) else { throw Refusal.invalidPasskey }
             if let output = offered.output {
                 try rows.addSlot(of: passkey, output: output, to: session.vault, at: now)
@@ -194,10 +195,8 @@ extension Broker {
     }
 
     public func removePasskey(_ id: PasskeyID, session: OpenSlot, confirm: String?, at now: Instant) throws {
-        if let slot = try passkeys(session).first(where: { $0.id == id })?.slot {
-            try requireAnotherHolder(than: [slot], by: session, confirm: confirm, at: now)
-        }
-        try store.write { rows in
+        let slot = try passkeys(session).first { $0.id == id }?.slot
+        try takeAway(.slots(slot.map { [$0] } ?? []), by: session, confirm: confirm, at: now) { rows in
             guard try rows.removePasskey(id, of: session.person) else { throw Refusal.notFound }
             try record(AuditRecord(.passkeyRemoved, person: session.person, caller: session.id.text), at: now)
         }

@@ -131,10 +131,12 @@ extension Broker {
     }
 
     public func signOut(_ session: OpenSlot, confirm: String?, at now: Instant) throws {
-        try requireAnotherHolder(than: [session.id], by: session, confirm: confirm, at: now)
-        try record(
-            AuditRecord(.signedOut, person: session.person, caller: session.id.text, callerKind: "session"), at: now)
-        _ = try store.write { try $0.removeSlot(session.id, of: session.person, kinds: [.session]) }
+        try takeAway(.slots([session.id]), by: session, confirm: confirm, at: now) { rows in
+            try record(
+                AuditRecord(.signedOut, person: session.person, caller: session.id.text, callerKind: "session"),
+                at: now)
+            _ = try rows.removeSlot(session.id, of: session.person, kinds: [.session])
+        }
     }
 
     /// A new code; the one before ends.
@@ -142,6 +144,7 @@ extension Broker {
         try requireFreshUnlessFirstProof(session, at: now)
         try record(AuditRecord(.recoveryMade, person: session.person, caller: session.id.text), at: now)
         return try store.write { rows in
+            try requireFreshUnlessFirstProof(session, rows, at: now)
             try rows.removeSlots(of: .recovery, in: session.vault.id)
             return try rows.addSlot(
                 .recovery, name: "Recovery code", to: session.vault, lifetime: .untilRevoked, at: now
@@ -169,8 +172,7 @@ extension Broker {
     public func removeHolder(
         _ id: SlotID, kinds: [HolderKind], session: OpenSlot, confirm: String?, at now: Instant
     ) throws {
-        try requireAnotherHolder(than: [id], by: session, confirm: confirm, at: now)
-        try store.write { rows in
+        try takeAway(.slots([id]), by: session, confirm: confirm, at: now) { rows in
             guard try rows.removeSlot(id, of: session.person, kinds: kinds) else { throw Refusal.notFound }
             try record(AuditRecord(.keyRemoved, person: session.person, caller: id.text), at: now)
         }

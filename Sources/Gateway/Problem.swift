@@ -139,9 +139,7 @@ struct Problem {
         case .freshSignInRequired(let proofs):
             self.init(
                 403, "fresh-sign-in-required", "Sign in again",
-                proofs.ways == [.first]
-                    ? "Your sign-in is more than ten minutes old. Add a passkey, or make a recovery code and enter it, to show that it is still you."
-                    : "Your sign-in is more than ten minutes old. Confirm that it is still you."
+                "Your sign-in is more than ten minutes old. \(proofs.sentence)"
             ) {
                 $0.member("proofs", proofs.ways.map(\.rawValue))
                 $0.array("providers", proofs.providers) { $0.signInProvider($1) }
@@ -219,4 +217,14 @@ enum RouteRefusal: Error {
     case methodNotAllowed(String)
     case tooLarge
     case unsupportedMediaType
+}
+
+extension Proofs {
+    fileprivate var sentence: String {
+        switch ways {
+        case [.first]: "Add a passkey, or make a recovery code and enter it, to show that it is still you."
+        case []: "Nothing of yours is left here that shows that it is still you: sign in again as you did before."
+        default: "Confirm that it is still you."
+        }
+    }
 }

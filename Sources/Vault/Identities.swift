@@ -27,9 +27,12 @@ extension Rows {
 
     /// False when somebody has it already.
     public func add(_ identity: Identity, of person: PersonID, at now: Instant) throws -> Bool {
-        try changed(
-            "INSERT INTO identity (issuer, subject, person, created_at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [identity.issuer, identity.subject, person.blob, now.milliseconds]) == 1
+        let isNew =
+            try changed(
+                "INSERT INTO identity (issuer, subject, person, created_at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [identity.issuer, identity.subject, person.blob, now.milliseconds]) == 1
+        if isNew { try noteProof(of: person) }
+        return isNew
     }
 
     public func remove(_ identity: Identity) throws -> Bool {

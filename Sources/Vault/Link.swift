@@ -186,6 +186,10 @@ extension Rows {
         let purpose = Purpose.linkKey(
             link, from: vault.id, to: to, fromSlot: from, toSlot: slot, version: vault.version)
         let sealed = try HPKE.sealKey(vault.key, to: publicKey, info: purpose, purpose, keyID: 0, random)
+        // The offer may be declined, or its time be over: what was given stays so.
+        _ = try changed(
+            "INSERT INTO link_given (slot, vault) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [slot.blob, vault.id.blob])
         return try outerSeal(sealed, "link", link.bytes, "vault_key")
     }
 
@@ -226,6 +230,8 @@ extension Rows {
         _ = try changed(
             "UPDATE link SET from_slot = ? WHERE from_slot = ? AND status IN ('offered', 'claimed')",
             [to.blob, old.id.blob])
+        // What the browser was given once it was given, whichever session it has now.
+        _ = try changed("UPDATE link_given SET slot = ? WHERE slot = ?", [to.blob, old.id.blob])
         let taken = try rows("SELECT * FROM link WHERE to_slot = ?", [old.id.blob]).map(Link.init)
         for link in taken {
             let box = try openLinked(link, by: old).map {

@@ -50,6 +50,9 @@ extension Rows {
         }
         try uniteAccounts(in: vault, whichHad: Set(before.map(\.id)), covers: covers, at: now)
         _ = try giveHolders(of: from, keyOf: vault)
+        // Whoever was given the key of the vault that goes may know the tokens that came along.
+        _ = try changed(
+            "UPDATE OR IGNORE link_given SET vault = ? WHERE vault = ?", [vault.id.blob, from.id.blob])
         // Consents that are under way, and those who wait for them.
         _ = try changed("UPDATE request SET vault = ? WHERE vault = ?", [vault.id.blob, from.id.blob])
         _ = try changed("UPDATE authorization SET vault = ? WHERE vault = ?", [vault.id.blob, from.id.blob])

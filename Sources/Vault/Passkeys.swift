@@ -64,15 +64,18 @@ extension Rows {
 
     /// False when the credential is registered already.
     public func add(_ passkey: StoredPasskey) throws -> Bool {
-        try changed(
-            """
-            INSERT INTO passkey (id, person, name, credential_id, public_key, algorithm, counter, synced, created_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-            """,
-            [
-                passkey.id.blob, passkey.person.blob, passkey.name, passkey.credentialID.blob, passkey.spki.blob,
-                passkey.algorithm, Int64(passkey.counter), passkey.isSynced, passkey.createdAt.milliseconds,
-            ]) == 1
+        let isNew =
+            try changed(
+                """
+                INSERT INTO passkey (id, person, name, credential_id, public_key, algorithm, counter, synced, created_at_ms)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """,
+                [
+                    passkey.id.blob, passkey.person.blob, passkey.name, passkey.credentialID.blob, passkey.spki.blob,
+                    passkey.algorithm, Int64(passkey.counter), passkey.isSynced, passkey.createdAt.milliseconds,
+                ]) == 1
+        if isNew { try noteProof(of: passkey.person) }
+        return isNew
     }
 
     /// Gives the vault one more holder: what the passkey evaluated.

@@ -18,6 +18,16 @@ extension Rows {
         }
     }
 
+    /// Whether there was ever anything but an invitation that shows who they are: whoever takes it away does not get back
+    /// to where nothing is needed.
+    public func hasEverProven(_ person: PersonID) throws -> Bool {
+        try row("SELECT proven FROM person WHERE id = ?", [person.blob])?["proven"] ?? true
+    }
+
+    func noteProof(of person: PersonID) throws {
+        _ = try changed("UPDATE person SET proven = 1 WHERE id = ? AND proven = 0", [person.blob])
+    }
+
     /// A person to be: known by id so that a plugin can already ask, nobody until the invitation is accepted.
     public func invite(name: String, expiresAt: Instant, at now: Instant) throws -> (person: PersonID, code: SecretText)
     {

@@ -6,7 +6,7 @@ enum Schema {
     /// "TSHD", so that a foreign file is told apart from ours.
     static let applicationID: Int32 = 0x5453_4844
 
-    static let versions: [String] = [version1 + plugins + clients + mismatch + former]
+    static let versions: [String] = [version1 + plugins + clients + links + mismatch + former]
 
     private static let version1 = """
         CREATE TABLE meta (
@@ -18,6 +18,8 @@ enum Schema {
             id BLOB PRIMARY KEY,
             name TEXT NOT NULL,
             status TEXT NOT NULL CHECK (status IN ('invited', 'active')),
+            -- ever had a passkey, a recovery code or a name at another party; taking those away does not change it
+            proven INTEGER NOT NULL DEFAULT 0,
             created_at_ms INTEGER NOT NULL
         ) STRICT;
 
@@ -154,29 +156,6 @@ enum Schema {
         CREATE INDEX connection_superseded ON connection (superseded_by) WHERE superseded_by IS NOT NULL;
         CREATE INDEX connection_reserve ON connection (vault) WHERE superseded_by IS NOT NULL;
         CREATE INDEX connection_armed ON connection (lease_owner) WHERE intent = 'armed';
-
-        -- Two vaults of one person on their way to being one: docs/LINKING.md.
-        CREATE TABLE link (
-            id BLOB PRIMARY KEY,
-            person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
-            status TEXT NOT NULL CHECK (status IN ('offered', 'claimed', 'sealed', 'accepted')),
-            from_vault BLOB NOT NULL REFERENCES vault (id) ON DELETE CASCADE,
-            from_slot BLOB NOT NULL,
-            from_name TEXT NOT NULL,
-            key_version INTEGER NOT NULL,       -- of the key of from_vault
-            to_vault BLOB,
-            to_slot BLOB REFERENCES slot (id) ON DELETE CASCADE,
-            code_tag BLOB,                      -- keyed: eight characters could be guessed
-            tries INTEGER NOT NULL DEFAULT 0,
-            vault_key BLOB,                     -- of from_vault: outer ‖ sealed to to_slot
-            created_at_ms INTEGER NOT NULL,
-            expires_at_ms INTEGER NOT NULL,
-            CHECK ((status = 'sealed') = (vault_key IS NOT NULL))
-        ) STRICT;
-        CREATE INDEX link_person ON link (person);
-        CREATE INDEX link_from ON link (from_vault);
-        CREATE INDEX link_to ON link (to_slot);
-        CREATE INDEX link_expiry ON link (expires_at_ms);
 
         -- What a "revoke as lost" led to, for whoever asks again. A line: connection, what its tokens are good for, and
         -- when they end.

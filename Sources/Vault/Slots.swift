@@ -193,6 +193,7 @@ extension Rows {
                 now.milliseconds, now.milliseconds, now.milliseconds, lifetime.idle,
                 lifetime.absolute.map { now.milliseconds + $0 }, client?.blob, origin?.pair.blob, origin?.slot.blob,
             ])
+        if kind == .recovery, let person { try noteProof(of: person) }
     }
 
     /// nil: unknown, expired, or the secret does not open it. Which of these is nobody's business.

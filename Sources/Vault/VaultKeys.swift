@@ -131,7 +131,8 @@ extension Rows {
         }
         let left = try giveHolders(of: vault, keyOf: new)
         try markForRenewal("vault = ?", [vault.id.blob], at: now)
-        // Its key is in none of them any more.
+        // Its key is in none of them any more, and whoever was given the one before has been given nothing.
+        _ = try changed("DELETE FROM link_given WHERE vault = ?", [vault.id.blob])
         _ = try changed(
             "DELETE FROM link WHERE status != 'accepted' AND (from_vault = ?1 OR to_vault = ?1)", [vault.id.blob])
         return Rekeyed(vault: new, damaged: opened.count { $0.1 == nil }, left: left)
@@ -240,11 +241,18 @@ extension Rows {
             merge: try those("merge_pending"), renew: try those("renew_pending"))
     }
 
-    /// A holder of whatever kind; of an OAuth client all that it was ever given. Throws when it is gone already.
-    public func removeLost(_ slot: SlotID, _ passkey: PasskeyID?, of person: PersonID) throws {
-        guard try holder(slot, of: person) != nil else { throw VaultError.conflict }
+    /// A holder of whatever kind; of an OAuth client all that it was ever given. Throws when it is gone already. Returns the
+    /// vaults whose keys it had, its own and those that were offered to it, which are marked for new ones.
+    @discardableResult
+    public func removeLost(_ slot: SlotID, _ passkey: PasskeyID?, of person: PersonID) throws -> Set<VaultID> {
+        guard let own = try holder(slot, of: person)?.vault else { throw VaultError.conflict }
+        let given: [VaultID] = try rows("SELECT vault FROM link_given WHERE slot = ?", [slot.blob])
+            .map { try $0.id("vault") }
+        let opened = Set(given + [own])
+        for vault in opened { try markForRekey(vault, of: person) }
         if let passkey { _ = try removePasskey(passkey, of: person) }
         try removeHolder(slot)
+        return opened
     }
 
     /// Somebody who holds this vault's key was lost, and it is not open here: the new key is made when it is.

@@ -8,6 +8,7 @@ import decryptor as d
 import pytest
 
 from harness.authenticator import Authenticator
+from harness.database import Database
 from harness.people import SAME_ORIGIN, Bearer, Person
 from harness.waiting import until
 
@@ -169,6 +170,78 @@ def test_both_ends_want_a_fresh_sign_in(person, elsewhere):
     for browser, members in ((person, {"step": "offer"}), (elsewhere, {"step": "claim", "code": offer["code"]})):
         reply = browser.post(LINK, members)
         assert reply.status_code == 403 and reply.json()["error"] == "fresh-sign-in-required", reply.text
+
+
+def test_the_key_is_given_away_in_a_fresh_sign_in_too(person, elsewhere):
+    offer = step(person, "offer", 201)
+    step(elsewhere, "claim", code=offer["code"])
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    person.instance.sql("UPDATE slot SET signed_in_at_ms = signed_in_at_ms - 600001 WHERE kind = 'session'")
+    refused = person.post(LINK, {"step": "seal", "id": offer["id"]})
+    assert refused.status_code == 403 and refused.json()["error"] == "fresh-sign-in-required", refused.text
+    assert offers(elsewhere)[0]["status"] == "claimed", "nothing was given"
+    # The confirmation is for the same offer, under the session's new id.
+    assert person.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+    assert step(person, "seal", id=offer["id"])["status"] == "sealed"
+
+
+# What was given away, and to whom
+
+def key_versions(person: Person) -> dict[str, int]:
+    return {owner: version for owner, version in Database(person.instance).run(
+        "SELECT c.provider, v.key_version FROM vault v JOIN connection c ON c.vault = v.id "
+        "WHERE v.person = (SELECT id FROM person WHERE name = ?)", person.name)}
+
+
+@pytest.mark.parametrize("offer_is", ["open", "declined", "over", "of a session that has confirmed since"])
+def test_losing_a_browser_that_was_given_another_vaults_key_changes_that_key_too(person, elsewhere, offer_is):
+    person.connect(GITHUB)
+    elsewhere.connect(SLACK)
+    key = person.api_key()
+    identifier = seal(person, elsewhere)
+    rows = Database(person.instance)
+    if offer_is == "declined":
+        step(elsewhere, "cancel", id=identifier)
+    elif offer_is == "over":
+        rows.run("DELETE FROM link")
+    elif offer_is != "open":
+        assert Authenticator(person.instance).register(elsewhere).status_code == 201
+    before = key_versions(person)
+    holder = {"holder": elsewhere.get("/api/me").json()["sessionId"]}
+    asked = person.post("/api/vault/lost", holder)
+    # With a passkey that opens it, it is not the last holder of its own vault.
+    confirm = f"?confirm={asked.json()['confirm']}" if asked.status_code == 409 else ""
+    lost = person.post(f"/api/vault/lost{confirm}", holder) if confirm else asked
+    assert lost.status_code == 200, lost.text
+    assert lost.json()["connections"][0]["provider"] == "github", "what it could open is said"
+    assert key_versions(person)["github"] > before["github"] and key.token("github", ["repo"])
+    [(pending,)] = rows.run("SELECT v.rekey_pending FROM vault v JOIN connection c ON c.vault = v.id AND c.provider = 'slack' "
+                            "WHERE v.person = (SELECT id FROM person WHERE name = ?)", person.name)
+    assert pending == 1, "its own vault is not open here"
+
+
+def test_where_the_other_vault_is_not_open_it_gets_its_new_key_when_it_is(person, elsewhere):
+    person.connect(GITHUB)
+    elsewhere.connect(SLACK)
+    third = person.elsewhere()
+    seal(person, elsewhere)
+    before = key_versions(person)
+    holder = {"holder": elsewhere.get("/api/me").json()["sessionId"]}
+    asked = third.post("/api/vault/lost", holder)
+    assert asked.status_code == 409, "it was the last holder of its own vault"
+    assert third.post(f"/api/vault/lost?confirm={asked.json()['confirm']}", holder).status_code == 200
+    assert key_versions(person) == before
+    assert person.get("/api/me").status_code == 200
+    assert key_versions(person)["github"] > before["github"] and providers(person)["github"] == "active"
+
+
+def test_a_browser_that_was_given_nothing_is_lost_without_a_change_to_the_other_vault(person, elsewhere):
+    person.connect(GITHUB)
+    offer = step(person, "offer", 201)
+    step(elsewhere, "claim", code=offer["code"])
+    before = key_versions(person)
+    assert person.post("/api/vault/lost", {"holder": elsewhere.get("/api/me").json()["sessionId"]}).status_code == 200
+    assert key_versions(person) == before
 
 
 def test_only_the_two_sessions_take_the_steps(person, elsewhere):

@@ -283,6 +283,38 @@ def test_with_another_holder_or_nothing_to_lose_no_question_is_asked(person, oth
     assert other.post("/api/sign-out").status_code == 204, "nothing was in that vault"
 
 
+@pytest.mark.parametrize("how", ["delete", "lose each other"])
+def test_of_the_two_last_holders_that_go_at_the_same_moment_one_asks(instance, how):
+    for _ in range(8):
+        person = Person(instance)
+        person.connect(GITHUB)
+        keys = [person.api_key() for _ in range(2)]
+        clients = [command_line(instance).log_in(person) for _ in range(2)] if how != "delete" else []
+        started, answers = threading.Barrier(2), []
+
+        def go(key: Bearer) -> None:
+            started.wait()
+            answers.append(key.call("DELETE", f"/api/keys/{key.id}"))
+
+        elsewhere = person.elsewhere()
+        if clients:
+            assert all(person.delete(f"/api/keys/{key.id}").status_code == 204 for key in keys)
+            grants = [grant["id"] for grant in elsewhere.get("/api/clients").json()["clients"]]
+        assert person.post("/api/sign-out").status_code == 204
+
+        def lose_one(grant: str) -> None:
+            started.wait()
+            answers.append(elsewhere.post("/api/vault/lost", {"holder": grant}))
+
+        threads = [threading.Thread(target=go if how == "delete" else lose_one, args=(it,))
+                   for it in (keys if how == "delete" else grants)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answer.status_code for answer in answers)[1] == 409, [answer.status_code for answer in answers]
+
+
 @pytest.mark.parametrize("kind", ["command line", "agent"])
 @pytest.mark.parametrize("how", ["revoke", "revoke as lost"])
 def test_a_client_that_is_the_last_holder_goes_only_after_what_is_lost_was_said(person, how, kind):

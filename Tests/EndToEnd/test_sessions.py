@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from harness.answers import assert_problem
 from harness.authenticator import Authenticator
 from harness.browsing import lend_session
+from harness.database import Database
 from harness.people import NAVIGATION, Person
 from harness.waiting import until
 
@@ -179,6 +180,46 @@ def test_who_only_ever_had_an_invitation_adds_the_first_passkey(person):
     stale(person)
     assert_problem(person.post("/api/passkeys/options"), 403, "fresh-sign-in-required")
     assert_problem(person.post("/api/vault/recovery"), 403, "fresh-sign-in-required")
+
+
+def test_taking_away_what_one_has_does_not_lead_back_to_the_first_passkey(person):
+    """A stolen cookie of yesterday removes the passkey of its person and would put one of its own there."""
+    assert Authenticator(person.instance).register(person).status_code == 201
+    stale(person)
+    (passkey,) = person.get("/api/passkeys").json()["passkeys"]
+    assert person.delete(f"/api/passkeys/{passkey['id']}").status_code == 204
+    for attempt in ("/api/passkeys/options", "/api/vault/recovery"):
+        assert assert_problem(person.post(attempt), 403, "fresh-sign-in-required")["proofs"] == [], attempt
+    assert_problem(person.post("/api/keys", {"name": "x"}), 403, "fresh-sign-in-required")
+
+
+def test_nor_does_losing_the_recovery_code(person):
+    code = person.post("/api/vault/recovery", {}).json()["code"]
+    back = Person(person.instance, signed_in=False)
+    assert back.post("/api/sign-in/recovery", {"code": code}).status_code == 200
+    stale(person)
+    rows = Database(person.instance)
+    [(slot,)] = rows.run("SELECT id FROM slot WHERE kind = 'recovery' AND person = (SELECT id FROM person WHERE name = ?)",
+                         person.name)
+    lost = person.post("/api/vault/lost", {"holder": "s_" + base64.urlsafe_b64encode(slot).decode().rstrip("=")})
+    assert lost.status_code == 200, lost.text
+    for attempt in ("/api/passkeys/options", "/api/vault/recovery"):
+        assert assert_problem(person.post(attempt), 403, "fresh-sign-in-required")["proofs"] == [], attempt
+
+
+def test_nor_does_a_name_at_another_party_that_is_taken_away(person):
+    for verb in ("add", "remove"):
+        arguments = [person.user_id] if verb == "add" else []
+        person.instance.toolshedd("identity", verb, *arguments, "--header", f"user of {person.user_id}")
+    stale(person)
+    assert assert_problem(person.post("/api/passkeys/options"), 403, "fresh-sign-in-required")["proofs"] == []
+
+
+def test_who_just_signed_in_replaces_what_they_took_away(person):
+    assert Authenticator(person.instance).register(person).status_code == 201
+    (passkey,) = person.get("/api/passkeys").json()["passkeys"]
+    assert person.delete(f"/api/passkeys/{passkey['id']}").status_code == 204
+    assert Authenticator(person.instance).register(person).status_code == 201
 
 
 def test_or_makes_the_first_recovery_code_and_enters_it(person):

@@ -31,6 +31,7 @@ class Story:
         self.step("before anything")
         for chapter in (self.signs_out, self.withdraws_a_plugin, self.loses_a_plugin_to_the_operator, self.replaces_a_code, self.shows_a_passkey,
                         self.changes_a_plugins_key, self.has_keys_of_persons, self.refreshes_in_background, self.links_two_vaults,
+                        self.loses_a_browser_that_was_offered_a_vault,
                         self.links_without_typing, self.loses_a_key, self.loses_other_holders, self.lets_a_client_in,
                         self.keeps_everything):
             chapter()
@@ -247,6 +248,23 @@ class Story:
         self.step("used from both")
         self.secrets["second browser"] = elsewhere.http.cookies["__Host-toolshed"]
         assert elsewhere.post("/api/sign-out").status_code == 204
+
+    def loses_a_browser_that_was_offered_a_vault(self) -> None:
+        nell = Person(self.instance, "Nell")
+        self.connect("offered vault", nell, {"owner": "toolshed", "bridge": "slack", "scope": "chat:write"})
+        elsewhere = nell.elsewhere()
+        self.connect("vault of the offered", elsewhere, {"owner": "toolshed", "bridge": "linear", "scope": "read"})
+        offer = nell.post("/api/vault/link", {"step": "offer"}).json()
+        assert elsewhere.post("/api/vault/link", {"step": "claim", "code": offer["code"]}).status_code == 200
+        assert nell.post("/api/vault/link", {"step": "seal", "id": offer["id"]}).status_code == 200
+        self.secrets["offered browser"] = elsewhere.http.cookies["__Host-toolshed"]
+        self.step("a vault was offered to a browser")
+        assert elsewhere.post("/api/vault/link", {"step": "cancel", "id": offer["id"]}).status_code == 200
+        holder = {"holder": elsewhere.get("/api/me").json()["sessionId"]}
+        confirm = nell.post("/api/vault/lost", holder).json()["confirm"]
+        assert nell.post(f"/api/vault/lost?confirm={confirm}", holder).status_code == 200
+        self.connect("since the offered was lost", nell, {"owner": "toolshed", "bridge": "github", "scope": "repo"})
+        self.step("the browser that was offered a vault was lost")
 
     def loses_a_key(self) -> None:
         ivy, plugin = Person(self.instance, "Ivy"), Plugin(self.instance)
@@ -524,6 +542,11 @@ def test_a_browser_whose_vault_was_linked_opens_both_vaults_and_what_came_to_the
     """Its slot was given the key of the vault that stayed, which signing out does not change."""
     found = robbed("second browser")
     assert found.access_tokens() == base.access_tokens() | story.tokens("first vault", "second vault", "after linking")
+
+
+def test_a_browser_that_was_offered_a_vault_and_lost_opens_nothing_that_came_since(story, base, robbed):
+    found = robbed("offered browser")
+    assert found.access_tokens() == base.access_tokens() | story.tokens("offered vault", "vault of the offered")
 
 
 def test_a_used_state_opens_its_verifier_and_other_one_time_secrets_open_nothing(story, base, robbed):

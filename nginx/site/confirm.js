@@ -38,6 +38,7 @@ function ask({ proofs = [], providers = [] }) {
         if (proofs.includes("recovery")) dialog.append(recovery(attempt));
         for (const provider of providers) dialog.append(elsewhere(provider, attempt));
         if (proofs.includes("first")) dialog.append(...first(attempt));
+        if (!proofs.length) dialog.append(make("p", "Nothing of yours is left here that shows that. Sign in again as you did before; what you take away needs no confirmation."));
         const cancel = make("button", "Cancel", { type: "button" });
         cancel.addEventListener("click", () => dialog.close());
         const row = make("p", "", { className: "actions" });

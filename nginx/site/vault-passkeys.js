@@ -10,14 +10,14 @@ export function showPasskeys() {
     return showList("passkeys", async () => (await all("/api/passkeys", "passkeys")).map(passkeyRow));
 }
 
-function passkeyRow(passkey) {
+function passkeyRow(passkey, _, passkeys) {
     const name = clean(passkey.name) || "An unnamed passkey";
     const row = stamp("passkey", {
         name, opens: passkey.opensVault, signsIn: !passkey.opensVault, synced: passkey.synced, suspect: passkey.suspectAt,
         createdAt: passkey.createdAt, lastUsedAt: passkey.lastUsedAt, never: !passkey.lastUsedAt,
     });
     row.querySelector("[data-do=remove]").addEventListener("click", event => ask(event.target, {
-        effect: `“${name}” no longer signs you in${passkey.opensVault ? " and no longer opens the vault" : ""}. Delete it in your device’s own list, too. If it was stolen, copies of the database made before can still be opened with it.`,
+        effect: `“${name}” no longer signs you in${passkey.opensVault ? " and no longer opens the vault" : ""}. Delete it in your device’s own list, too. If it was stolen, copies of the database made before can still be opened with it.${passkeys.length > 1 ? "" : " It is your only one: without a recovery code or a provider to sign in with, nothing shows any more that it is you, so add another first."}`,
         yes: "Remove",
         act: () => takeAway(event.target, "DELETE", `/api/passkeys/${encodeURIComponent(passkey.id)}`, "Remove", async () => {
             await showPasskeys();

@@ -46,7 +46,7 @@ OPEN_COLUMNS = {
     "device_request.user_code_tag", "device_request.salt", "device_request.public_key", "device_request.public_tag",
     "device_request.client_grant", "device_try.slot",
     "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
-    "taken_back.person", "taken_back.what",
+    "link_given.slot", "link_given.vault", "taken_back.person", "taken_back.what",
     "challenge.hash", "challenge.slot", "challenge.cookie_hash",
     "sign_in.state_hash", "sign_in.cookie_hash",
 }
