@@ -1,7 +1,4 @@
 import Encoding
-import Envelope
-import OAuth
-import Secrets
 import Vault
 
 /// One line of what happened, as the person reads it.
@@ -9,7 +6,7 @@ public struct ActivityLine: Sendable {
     public let activity: Activity
     /// Who did it: a plugin's or holder's name, its id when it is gone.
     public let caller: String?
-    /// Whose account it was, as far as this session can say.
+    /// Whose account it was at that time, as far as this session can say.
     public let account: String?
     public let reason: String
     public let tool: String
@@ -22,43 +19,38 @@ public struct ActivityPage: Sendable {
 }
 
 extension Broker {
-    /// Newest first. Reasons and tools are sealed under the log key of their connection and its account under the
-    /// connection's, so those of a vault that this session cannot open, and of connections that are gone, stay closed.
+    /// Newest first. Reason, tool and account are sealed under log keys that the connection's vault has, so those of a vault
+    /// that this session cannot open stay closed; of a connection that is gone from this one they do not.
     public func activity(
         _ session: OpenSlot, _ filter: ActivityFilter, after: ActivityCursor?, limit: Int, at now: Instant
     ) throws -> ActivityPage {
-        try store.read { rows in
+        var arrived: [ConnectionID] = []
+        let page = try store.read { rows in
             let (page, next) = try rows.activity(of: session.person, filter, after: after, limit: limit)
             let names = try callerNames(session.person, of: page.map(\.caller), rows, at: now)
-            var credentials: [ConnectionID: Credential] = [:]
-            for id in Set(page.compactMap(\.connection)) {
-                credentials[id] = try openCredential(of: id, for: session, rows)
+            // One connection's keys at a time: a page may be about thousands.
+            var claims = [ActivityClaim?](repeating: nil, count: page.count)
+            for (id, places) in Dictionary(grouping: page.indices, by: { page[$0].connection }) {
+                guard let id else { continue }
+                let log = try rows.log(of: id, with: session.vault)
+                if log.hasSealed { arrived.append(id) }
+                for place in places { claims[place] = log.read(page[place].claim, at: page[place].at) }
             }
-            let lines = page.map { activity in
-                let credential = activity.connection.flatMap { credentials[$0] }
-                var claim = (reason: "", tool: "")
-                if let sealed = activity.claim, let connection = activity.connection, let credential {
-                    let opened = try? ActivityClaim.open(sealed, logKeys: credential.logKeys, connection: connection)
-                    claim = opened ?? claim
-                }
-                return ActivityLine(
-                    activity: activity, caller: activity.caller.map { names[$0] ?? $0 },
-                    account: credential?.accountLabel, reason: claim.reason, tool: claim.tool)
+            let lines = zip(page, claims).map { activity, claim in
+                ActivityLine(
+                    activity: activity, caller: activity.caller.map { names[$0] ?? $0 }, account: claim?.account,
+                    reason: claim?.reason ?? "", tool: claim?.tool ?? "")
             }
             return ActivityPage(lines: lines, next: next)
         }
+        keepOpened(arrived, session.vault)
+        return page
     }
 
-    /// nil: gone, another vault's, or damaged, which is no reason to show nothing of the rest.
-    private func openCredential(
-        of id: ConnectionID, for session: OpenSlot, _ rows: Rows
-    ) throws -> Credential? {
-        guard let connection = try rows.connection(id), connection.vault == session.vault.id else { return nil }
-        do {
-            return try rows.openCredential(of: connection, with: rows.openKey(of: connection, with: session.vault))
-        } catch is EnvelopeError {
-            return nil
-        }
+    /// As with a slot that was sealed: where nothing can be stored just now, the form that is there does as well.
+    private func keepOpened(_ connections: [ConnectionID], _ vault: OpenVault) {
+        guard !connections.isEmpty else { return }
+        try? store.write { rows in for id in connections { try rows.wrapLogKeys(of: id, with: vault) } }
     }
 
     /// Names of these in records of this person, of those that are gone, too.

@@ -44,10 +44,11 @@ extension Broker {
         outcome.scopes = grant.scopes
         outcome.missing = provider.missing(from: grant.scopes, for: flow.asked)
         outcome.replaced = placement.replaces != nil
+        let id = placement.replaces?.id ?? random.id()
         // Nothing is on record as connected that is not, and nothing connected that is not on record.
         try record(
             AuditRecord(
-                .connected, person: flow.person, provider: provider.id.json, connection: placement.replaces?.id,
+                .connected, person: flow.person, provider: provider.id.json, connection: id,
                 scopes: grant.scopes.text), at: now)
         let covers: (ScopeSet, ScopeSet) -> Bool = { provider.missing(from: $0, for: $1).isEmpty }
         let ended = outcome
@@ -56,17 +57,15 @@ extension Broker {
             let admission = Admission(
                 of: flow, since: try rows.takenBack(since: flow), isNew: placement.replaces == nil)
             let isUnused = placement.isUnused || admission.asks
-            let id: ConnectionID
             if let connection = placement.replaces {
                 let isPaused = try rows.connection(connection.id).map(admission.takenBack.leavesPaused) ?? false
                 try rows.replace(
                     connection, with: grant, in: exchange.destination, isPaused: isPaused, covers: covers)
-                id = connection.id
                 ended.message = isPaused ? "paused" : nil
             } else {
-                id = try rows.insert(
+                _ = try rows.insert(
                     grant, into: exchange.destination, of: flow.person, status: isUnused ? .unused : .active,
-                    mayBeKnown: !flow.separate)
+                    as: id, mayBeKnown: !flow.separate)
             }
             if !isUnused {
                 try allow(id, admission, rows, at: now)
@@ -218,17 +217,17 @@ extension Broker {
         _ exchange: Exchange, _ tokens: CredentialTokens, account: AccountIdentity?, replacing: Connection?,
         at now: Instant
     ) throws -> Grant {
-        var credential = Credential(
+        var credential = try Credential(
             accessToken: tokens.accessToken, refreshToken: tokens.refreshToken, tokenType: tokens.tokenType,
             accountID: account?.id ?? "", accountLabel: (account?.label ?? "").withoutControls,
-            tenant: account?.tenant ?? "", logKeys: try SecretText(""))
+            tenant: account?.tenant ?? "")
         var refreshExpiresAt = tokens.refreshExpiresAt
         if let replacing, case .open(let vault) = exchange.destination {
             let old = try store.read { rows in
                 try rows.openCredential(of: replacing, with: try rows.openKey(of: replacing, with: vault))
             }
-            // What was recorded stays readable, and the person's name for it stays: both are the connection's.
-            (credential.logKeys, credential.label) = (old.logKeys, old.label)
+            // The person's name for it stays: it is the connection's.
+            credential.label = old.label
             if credential.keepsRefreshToken(of: old), !replacing.isUnderWay {
                 credential.refreshToken = old.refreshToken
                 refreshExpiresAt = replacing.refreshExpiresAt

@@ -38,7 +38,9 @@ extension Broker {
             let rekeyed = try store.write { try $0.replaceKey(of: slot.vault, covers: coverage, at: now) }
             return try slot.with(rekeyed.vault)
         }
-        for connection in found.rekey { try rekey(connection, background: connection.background, vault: slot.vault) }
+        for connection in found.rekey {
+            try rekey(connection, background: connection.background, vault: slot.vault, at: now)
+        }
         for connection in found.merge {
             try store.write { try $0.settleArrival(connection.id, in: slot.vault, covers: coverage, at: now) }
         }

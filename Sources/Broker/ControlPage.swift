@@ -68,7 +68,7 @@ extension Broker {
             }
             if let label = change.label { try rows.setLabel(label, of: connection, with: session.vault) }
             if switches, let on = change.background, let labelled = try rows.connection(id) {
-                try switchBackground(on, of: labelled, rows, session: session)
+                try switchBackground(on, of: labelled, rows, session: session, at: now)
             }
             // Last, so that nothing is on record that did not happen; a record that fails undoes the rest.
             for event in events(of: change, to: found, switches: switches) {
@@ -91,11 +91,11 @@ extension Broker {
     }
 
     private func switchBackground(
-        _ on: Bool, of connection: Connection, _ rows: Rows, session: OpenSlot
+        _ on: Bool, of connection: Connection, _ rows: Rows, session: OpenSlot, at now: Instant
     ) throws {
         guard !on else { return try rows.switchBackgroundOn(connection, with: session.vault) }
         // Whoever has a copy made while it was on keeps what is in it; nothing made from now on opens with that key.
-        try rows.rekey(connection, with: session.vault, background: false) { [coverage] in
+        try rows.rekey(connection, with: session.vault, background: false, at: now) { [coverage] in
             coverage(connection.provider, $0, $1)
         }
     }

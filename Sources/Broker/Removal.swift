@@ -106,7 +106,8 @@ extension Broker {
                     caller: session.id.text, callerKind: session.kind.rawValue), at: now)
             let isGone =
                 try connection.supersededBy != nil
-                ? rows.dropReserve(connection.id) : rows.removeConnection(connection.id, of: session.person, at: now)
+                ? rows.dropReserve(connection.id, at: now)
+                : rows.removeConnection(connection.id, of: session.person, at: now)
             guard isGone else { throw Refusal.notFound }
         }
         return try opened.map {
@@ -177,14 +178,14 @@ extension Broker {
         }
     }
 
-    func rekey(_ connection: Connection, background: Bool, session: OpenSlot) throws {
-        try rekey(connection, background: background, vault: session.vault)
+    func rekey(_ connection: Connection, background: Bool, session: OpenSlot, at now: Instant) throws {
+        try rekey(connection, background: background, vault: session.vault, at: now)
     }
 
-    func rekey(_ connection: Connection, background: Bool, vault: OpenVault) throws {
+    func rekey(_ connection: Connection, background: Bool, vault: OpenVault, at now: Instant) throws {
         keeper.forget(.connection(connection.id))
         try store.write {
-            try $0.rekey(connection, with: vault, background: background) { [coverage] in
+            try $0.rekey(connection, with: vault, background: background, at: now) { [coverage] in
                 coverage(connection.provider, $0, $1)
             }
         }

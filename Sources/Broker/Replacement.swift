@@ -158,7 +158,7 @@ extension Broker {
         }
         let connections = try taken.compactMap { connection in try store.read { try $0.connection(connection) } }
         for connection in connections where connection.vault == session.vault.id {
-            try rekey(connection, background: connection.background, session: session)
+            try rekey(connection, background: connection.background, session: session, at: now)
         }
         try end(plugin, of: session.person)
         return connections.map(\.id)

@@ -146,9 +146,9 @@ extension Broker {
                     AuditRecord(
                         .vended, person: candidate.person, provider: request.provider.json, connection: candidate.id,
                         caller: caller.text, callerKind: caller.recordedKind, scopes: candidate.scopes.text,
-                        claim: try ActivityClaim.seal(
-                            reason: request.reason, tool: request.tool, logKeys: view.logKeys, connection: candidate.id,
-                            random)), at: now)
+                        claim: try ActivityClaim.sealed(
+                            reason: request.reason, tool: request.tool, with: view, connection: candidate.id, random)),
+                    at: now)
                 if candidate.refreshable { keeper.hold(candidate.id, candidate.generation, key, false) }
                 return render(
                     VendedToken(

@@ -59,7 +59,7 @@ public struct AuditRecord: Sendable {
     public var caller: String?
     public var callerKind: String?
     public var scopes: String?
-    /// Reason and tool, sealed under the log key of the connection.
+    /// Reason, tool and account, sealed under the log key of the connection: see `ActivityClaim`.
     public var claim: [UInt8]?
 
     public init(
@@ -168,36 +168,6 @@ public final class AuditLog: Sendable {
             return ended
         }
         if let ended { say(ended.text) }
-    }
-}
-
-/// Reason and tool of a vend, readable only with a log key that stands in the credential.
-public enum ActivityClaim {
-    private static let keySize = 32
-
-    public static func seal(
-        reason: String, tool: String, logKeys: UnsafeRawBufferPointer, connection: ConnectionID, _ random: Randomness
-    ) throws -> [UInt8]? {
-        guard !(reason.isEmpty && tool.isEmpty), logKeys.count >= keySize else { return nil }
-        let key = try Key<LogRole>(copying: UnsafeRawBufferPointer(rebasing: logKeys[..<keySize]))
-        return try Array("\(reason)\u{0}\(tool)".utf8).withUnsafeBytes {
-            try AEAD.seal($0, under: key, Purpose.claim(connection), random)
-        }
-    }
-
-    public static func open(
-        _ claim: [UInt8], logKeys: SecretText, connection: ConnectionID
-    ) throws -> (reason: String, tool: String) {
-        let opened = try logKeys.withUnsafeBytes { keys in
-            for start in stride(from: 0, to: keys.count - keySize + 1, by: keySize) {
-                let key = try Key<LogRole>(copying: UnsafeRawBufferPointer(rebasing: keys[start..<start + keySize]))
-                if let opened = try? AEAD.open(claim, under: key, Purpose.claim(connection)) { return opened }
-            }
-            throw EnvelopeError.doesNotOpen
-        }
-        let parts = opened.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
-            .split(separator: "\u{0}", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        return (parts.first ?? "", parts.count > 1 ? parts[1] : "")
     }
 }
 

@@ -166,8 +166,17 @@ extension Rows {
         guard let connection = try connection(id), connection.person == person else { return false }
         try note(.connection(at: connection.provider), by: person, at: now)
         // With it what was kept of the same account in case this one would not do.
-        _ = try changed("DELETE FROM connection WHERE superseded_by = ? AND person = ?", [id.blob, person.blob])
-        return try changed("DELETE FROM connection WHERE id = ? AND person = ?", [id.blob, person.blob]) > 0
+        for row in try rows("SELECT id FROM connection WHERE superseded_by = ?", [id.blob]) {
+            try drop(row.id("id"), at: now)
+        }
+        try drop(id, at: now)
+        return true
+    }
+
+    /// What was recorded of it stays, and its log keys with it.
+    func drop(_ id: ConnectionID, at now: Instant) throws {
+        try endLogKeys(of: id, at: now)
+        _ = try changed("DELETE FROM connection WHERE id = ?", [id.blob])
     }
 
     public func setStatus(_ status: ConnectionStatus, of id: ConnectionID) throws {

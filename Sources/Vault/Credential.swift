@@ -4,7 +4,8 @@ import Secrets
 
 /// What a provider gave us for one connection, as it stands sealed under the connection key.
 ///
-///     version 1 ‖ access token ‖ refresh token ‖ token type ‖ account id ‖ account label ‖ tenant ‖ log keys ‖ label
+///     version 1 ‖ access token ‖ refresh token ‖ token type ‖ account id ‖ account label ‖ tenant ‖ log key ‖ label ‖
+///     account claim
 ///
 /// each a 32-bit length (big endian) and that many bytes; an absent field has length 0.
 public struct Credential: Sendable {
@@ -14,16 +15,26 @@ public struct Credential: Sendable {
     public var accountID: String
     public var accountLabel: String
     public var tenant: String
-    /// What callers say is recorded under the first of these, 32 bytes each, newest first. They outlive the connection
-    /// key, so that activity stays readable; and with every new connection key comes a new one, so that whoever has an
-    /// old connection key reads nothing of what is recorded from then on.
-    public var logKeys: SecretText
+    /// What callers say is recorded under it: 32 bytes, new with every connection key (`withNewLogKey`). Empty before it
+    /// is first stored.
+    var logKey: SecretText
     /// What the person calls this connection. Sealed like the account, which it may well repeat.
     public var label: String
+    /// The claim of a record of a use of which nothing was said: the account, sealed under the log key.
+    var accountClaim: [UInt8]
 
     public init(
         accessToken: SecretText, refreshToken: SecretText?, tokenType: String, accountID: String, accountLabel: String,
-        tenant: String, logKeys: SecretText, label: String = ""
+        tenant: String, label: String = ""
+    ) throws(SecureHeapError) {
+        try self.init(
+            accessToken: accessToken, refreshToken: refreshToken, tokenType: tokenType, accountID: accountID,
+            accountLabel: accountLabel, tenant: tenant, logKey: SecretText(""), label: label, accountClaim: [])
+    }
+
+    private init(
+        accessToken: SecretText, refreshToken: SecretText?, tokenType: String, accountID: String, accountLabel: String,
+        tenant: String, logKey: SecretText, label: String, accountClaim: [UInt8]
     ) {
         self.accessToken = accessToken
         self.refreshToken = refreshToken
@@ -31,8 +42,9 @@ public struct Credential: Sendable {
         self.accountID = accountID
         self.accountLabel = accountLabel
         self.tenant = tenant
-        self.logKeys = logKeys
+        self.logKey = logKey
         self.label = label
+        self.accountClaim = accountClaim
     }
 
     public init(decoding sealed: borrowing SecretBytes) throws {
@@ -44,8 +56,8 @@ public struct Credential: Sendable {
                 tokenType: String(decoding: view.tokenType, as: UTF8.self),
                 accountID: String(decoding: view.accountID, as: UTF8.self),
                 accountLabel: String(decoding: view.accountLabel, as: UTF8.self),
-                tenant: String(decoding: view.tenant, as: UTF8.self), logKeys: try SecretText(copying: view.logKeys),
-                label: String(decoding: view.label, as: UTF8.self))
+                tenant: String(decoding: view.tenant, as: UTF8.self), logKey: try SecretText(copying: view.logKey),
+                label: String(decoding: view.label, as: UTF8.self), accountClaim: Array(view.accountClaim))
         }
     }
 
@@ -55,30 +67,11 @@ public struct Credential: Sendable {
         refreshToken == nil && old.refreshToken != nil && !accountID.isEmpty && accountID == old.accountID
     }
 
-    private static let logKeySize = 32
-    private static let mostLogKeys = 16
-
-    /// For a new connection key: what is said from now on is recorded under a new log key. Beyond the limit the oldest
-    /// is forgotten, and what was recorded under it stays closed.
-    func withNewLogKey(_ random: Randomness) throws -> Credential {
-        let kept = min(logKeys.count, (Self.mostLogKeys - 1) * Self.logKeySize)
-        var renewed = self
-        renewed.logKeys = SecretText(
-            try SecretBytes(count: Self.logKeySize + kept) { out in
-                random.fill(UnsafeMutableRawBufferPointer(rebasing: out[..<Self.logKeySize]))
-                logKeys.withUnsafeBytes {
-                    UnsafeMutableRawBufferPointer(rebasing: out[Self.logKeySize...])
-                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[..<kept]))
-                }
-            })
-        return renewed
-    }
-
     func withEncoded<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         let texts = [Array(tokenType.utf8), Array(accountID.utf8), Array(accountLabel.utf8), Array(tenant.utf8)]
         let count =
-            1 + 8 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count }
-            + logKeys.count + label.utf8.count
+            1 + 9 * 4 + accessToken.count + (refreshToken?.count ?? 0) + texts.reduce(0) { $0 + $1.count }
+            + logKey.count + label.utf8.count + accountClaim.count
         let encoded = try SecretBytes(count: count) { target in
             var offset = 1
             target[0] = 1
@@ -94,8 +87,9 @@ public struct Credential: Sendable {
                 put(UnsafeRawBufferPointer(start: nil, count: 0))
             }
             for text in texts { text.withUnsafeBytes { put($0) } }
-            logKeys.withUnsafeBytes { put($0) }
+            logKey.withUnsafeBytes { put($0) }
             Array(label.utf8).withUnsafeBytes { put($0) }
+            accountClaim.withUnsafeBytes { put($0) }
         }
         return try encoded.withUnsafeBytes { try body($0) }
     }
@@ -103,8 +97,8 @@ public struct Credential: Sendable {
 
 /// The fields of an opened credential where they lie: what a vend reads, without copies.
 public struct CredentialView {
-    public let accessToken, refreshToken, tokenType, accountID, accountLabel, tenant, logKeys,
-        label: UnsafeRawBufferPointer
+    public let accessToken, refreshToken, tokenType, accountID, accountLabel, tenant, logKey,
+        label, accountClaim: UnsafeRawBufferPointer
 
     public init(_ buffer: UnsafeRawBufferPointer) throws(VaultError) {
         guard buffer.first == 1 else { throw .damaged("credential version") }
@@ -122,7 +116,8 @@ public struct CredentialView {
         accountID = try next()
         accountLabel = try next()
         tenant = try next()
-        logKeys = try next()
+        logKey = try next()
         label = try next()
+        accountClaim = try next()
     }
 }

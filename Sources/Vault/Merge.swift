@@ -40,7 +40,7 @@ extension Rows {
                     "UPDATE connection SET vault = ? WHERE id = ?", [vault.id.blob, connection.id.blob])
                 continue
             }
-            try transfer(connection, credential, to: vault, background: connection.background) {
+            try transfer(connection, credential, to: vault, background: connection.background, at: now) {
                 covers(connection.provider, $0, $1)
             }
             // Of two accounts the person has chosen between neither here: none becomes the default by linking.
@@ -48,6 +48,7 @@ extension Rows {
                 _ = try changed("UPDATE connection SET is_default = 0 WHERE id = ?", [connection.id.blob])
             }
         }
+        try moveLogKeys(of: from, to: vault)
         try uniteAccounts(in: vault, whichHad: Set(before.map(\.id)), covers: covers, at: now)
         _ = try giveHolders(of: from, keyOf: vault)
         // Whoever was given the key of the vault that goes may know the tokens that came along.

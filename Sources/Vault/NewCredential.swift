@@ -46,13 +46,13 @@ extension Rows {
     /// opens, and if that one is here already the two are united.
     public func insert(
         _ grant: Grant, into destination: Destination, of person: PersonID, status: ConnectionStatus,
-        mayBeKnown: Bool = true
+        as id: ConnectionID? = nil, mayBeKnown: Bool = true
     ) throws -> ConnectionID {
         let destination = try current(destination)
-        let id: ConnectionID = random.id()
+        let id = id ?? random.id()
         let key = try Key<ConnectionRole>(random: random)
         let credential = try seal(
-            grant.credential.withNewLogKey(random), under: key,
+            withNewLogKey(grant.credential, of: id, person, in: destination, at: grant.obtainedAt), under: key,
             Purpose.credential(
                 id, vault: destination.id, person: person, provider: grant.provider.json, generation: 1))
         let (vaultKey, form) = try give(key, of: id, version: 1, to: destination)
@@ -87,7 +87,9 @@ extension Rows {
         let version = connection.keyVersion + 1
         let generation = connection.generation + 1
         let credential = try seal(
-            grant.credential.withNewLogKey(random), under: key,
+            withNewLogKey(
+                grant.credential, of: connection.id, connection.person, in: destination, at: grant.obtainedAt),
+            under: key,
             Purpose.credential(
                 connection.id, vault: destination.id, person: connection.person, provider: grant.provider.json,
                 generation: generation))
@@ -116,12 +118,12 @@ extension Rows {
 
     /// A new key for a connection whose credential stays: after a plugin was withdrawn, or background refresh ended.
     public func rekey(
-        _ connection: Connection, with vault: OpenVault, background: Bool,
+        _ connection: Connection, with vault: OpenVault, background: Bool, at now: Instant,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
         guard try isCurrent(vault) else { throw VaultError.conflict }
         let credential = try openCredential(of: connection, with: openKey(of: connection, with: vault))
-        try transfer(connection, credential, to: vault, background: background, covers: covers)
+        try transfer(connection, credential, to: vault, background: background, at: now, covers: covers)
     }
 
     /// Gives the service the connection's key: the keeper may then refresh it while nobody is there.
@@ -148,17 +150,22 @@ extension Rows {
         _ key: borrowing Key<ConnectionRole>, of connection: ConnectionID, version: Int64, to destination: Destination
     ) throws -> ([UInt8], KeyForm) {
         let purpose = Purpose.connectionKey(connection, vault: destination.id, version: version)
+        let (box, form) = try give(key, to: destination, purpose)
+        return (try outerSeal(box, "connection", connection.bytes, "vault_key"), form)
+    }
+
+    /// Wrapped where the vault is open, sealed to its public key where it is not.
+    func give<Role>(
+        _ key: borrowing Key<Role>, to destination: Destination, _ purpose: AssociatedData
+    ) throws -> ([UInt8], KeyForm) {
         switch destination {
-        case .open(let vault):
-            let wrapped = try AEAD.wrap(key, under: vault.key, purpose, random)
-            return (try outerSeal(wrapped, "connection", connection.bytes, "vault_key"), .wrapped)
+        case .open(let vault): return (try AEAD.wrap(key, under: vault.key, purpose, random), .wrapped)
         case .locked(let vault):
             guard let row = try row("SELECT public_key, public_tag FROM vault WHERE id = ?", [vault.blob]) else {
                 throw VaultError.conflict
             }
             let publicKey = try trusted(row.bytes("public_key"), tag: row.bytes("public_tag"), "vault", vault.bytes)
-            let sealed = try HPKE.sealKey(key, to: publicKey, info: purpose, purpose, keyID: 0, random)
-            return (try outerSeal(sealed, "connection", connection.bytes, "vault_key"), .sealed)
+            return (try HPKE.sealKey(key, to: publicKey, info: purpose, purpose, keyID: 0, random), .sealed)
         }
     }
 

@@ -101,6 +101,17 @@ enum Purpose {
         return data
     }
 
+    static func logKey(
+        _ key: LogKeyID, of connection: ConnectionID, vault: VaultID, person: PersonID
+    ) -> AssociatedData {
+        var data = AssociatedData("toolshed/v1/log.key")
+        data.add(key)
+        data.add(connection)
+        data.add(vault)
+        data.add(person)
+        return data
+    }
+
     static func auditKey(_ file: String) -> AssociatedData {
         var data = AssociatedData("toolshed/v1/audit.first-key")
         data.add(file)

@@ -61,7 +61,8 @@ extension Rows {
             // Somebody gave the connection a new key while the request was under way, or waits for the vault to open to do
             // so, perhaps to take it from a plugin: what came must not be readable by the old one, and the new one is not at hand.
             try replaceKey(
-                of: current, credential: renewal.credential, generation: next, scopes: renewal.scopes, covers: covers)
+                of: current, credential: renewal.credential, generation: next, scopes: renewal.scopes,
+                at: renewal.receivedAt, covers: covers)
             let moved = try connection(current.id)
             try advance(moved ?? current, to: next, credential: moved?.credential, renewal.times, epochMoves: !isFenced)
         }
@@ -91,13 +92,14 @@ extension Rows {
     /// plugins whose approval covers the token. The row keeps its generation; `generation` is the one that the
     /// credential is sealed as.
     func replaceKey(
-        of connection: Connection, credential: Credential, generation: Int64, scopes: ScopeSet,
+        of connection: Connection, credential: Credential, generation: Int64, scopes: ScopeSet, at now: Instant,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
         let key = try Key<ConnectionRole>(random: random)
         let version = connection.keyVersion + 1
         let sealed = try seal(
-            credential.withNewLogKey(random), under: key, connection.purpose(generation: generation))
+            withNewLogKey(credential, of: connection.id, connection.person, in: .locked(connection.vault), at: now),
+            under: key, connection.purpose(generation: generation))
         let (vaultKey, form) = try give(key, of: connection.id, version: version, to: .locked(connection.vault))
         let serviceKey = try connection.background ? sealToService(key, of: connection.id, version: version) : nil
         let done = try changed(

@@ -26,7 +26,7 @@ public struct KeyRotation {
         (self.store, self.keys, self.batch) = (store, keys, batch)
     }
 
-    public func run() throws -> Progress {
+    public func run(at now: Instant) throws -> Progress {
         var progress = Progress()
         for layer in Layer.all {
             try each { rows, after in
@@ -36,7 +36,7 @@ public struct KeyRotation {
         for holder in ["vault", "plugin", "plugin_person", "slot"] as [StaticString] {
             try each { rows, after in try rows.retag(holder, after: after, limit: batch, &progress) }
         }
-        try each { rows, after in try rows.rekeyBackground(with: keys, after: after, limit: batch, &progress) }
+        try each { rows, after in try rows.rekeyBackground(with: keys, at: now, after: after, limit: batch, &progress) }
         return progress
     }
 
@@ -56,7 +56,7 @@ public struct KeyRotation {
             Layer(table: "slot", column: "vault_key"), Layer(table: "connection", column: "vault_key"),
             Layer(table: "approval", column: "connection_key"),
             Layer(table: "plugin_person", column: "private_key"),
-            Layer(table: "link", column: "vault_key"),
+            Layer(table: "link", column: "vault_key"), Layer(table: "log_key", column: "key"),
             Layer(table: "request", column: "claim", id: "id_hash"),
             Layer(table: "client_token", column: "successor"), Layer(table: "device_request", column: "private_key"),
         ]
@@ -125,7 +125,7 @@ extension Rows {
     /// Their service key was made to last no longer than the `ENCRYPTION_KEY` it belongs to, so the connection is given a
     /// new key, and with it the vault, the plugins and the new service key.
     fileprivate func rekeyBackground(
-        with keeper: KeeperKeys, after: [UInt8], limit: Int, _ progress: inout KeyRotation.Progress
+        with keeper: KeeperKeys, at now: Instant, after: [UInt8], limit: Int, _ progress: inout KeyRotation.Progress
     ) throws -> [UInt8]? {
         let found = try stale(
             "connection", "service_key", keyIDAt: 3, current: keys.servicePublic.id, after: after, limit: limit,
@@ -139,7 +139,7 @@ extension Rows {
                     // The token is the same as before: whoever was let in stays.
                     try replaceKey(
                         of: connection, credential: credential, generation: connection.generation,
-                        scopes: connection.scopes, covers: { _, _ in true })
+                        scopes: connection.scopes, at: now, covers: { _, _ in true })
                     progress.rekeyed += 1
                 }
             } catch is EnvelopeError {

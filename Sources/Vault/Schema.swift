@@ -6,7 +6,7 @@ enum Schema {
     /// "TSHD", so that a foreign file is told apart from ours.
     static let applicationID: Int32 = 0x5453_4844
 
-    static let versions: [String] = [version1 + plugins + clients + links + mismatch + former]
+    static let versions: [String] = [version1 + plugins + clients + links + mismatch + former + activity]
 
     private static let version1 = """
         CREATE TABLE meta (
@@ -359,26 +359,5 @@ enum Schema {
             adopted INTEGER NOT NULL DEFAULT 0
         ) STRICT;
         CREATE INDEX rotation_journal_connection ON rotation_journal (connection);
-
-        -- What the keeper read out of the audit files, for pages.
-        -- Kept as it is read, by person and time: a record is one insertion into one tree.
-        CREATE TABLE activity (
-            person BLOB NOT NULL,
-            at_ms INTEGER NOT NULL,
-            id BLOB NOT NULL,
-            event TEXT NOT NULL,
-            provider TEXT,
-            connection BLOB,
-            caller TEXT,
-            caller_kind TEXT,
-            scopes TEXT,
-            claim BLOB,                         -- reason and tool, sealed under the log key of the connection
-            PRIMARY KEY (person, at_ms, id)
-        ) STRICT, WITHOUT ROWID;
-
-        CREATE TABLE audit_file (
-            name TEXT PRIMARY KEY,
-            folded_bytes INTEGER NOT NULL
-        ) STRICT;
         """
 }

@@ -48,8 +48,10 @@ extension Rows {
         ).map(Connection.init)
     }
 
-    public func dropReserve(_ id: ConnectionID) throws -> Bool {
-        try changed("DELETE FROM connection WHERE id = ? AND superseded_by IS NOT NULL", [id.blob]) == 1
+    public func dropReserve(_ id: ConnectionID, at now: Instant) throws -> Bool {
+        guard try connection(id)?.supersededBy != nil else { return false }
+        try drop(id, at: now)
+        return true
     }
 
     /// nil: it is in another vault, or does not open.

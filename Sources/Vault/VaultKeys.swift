@@ -114,6 +114,7 @@ extension Rows {
         let new = OpenVault(id: vault.id, person: vault.person, version: version, key: key)
         // Opened with the old pair, so before that one is gone.
         let opened = try connections(in: vault.id).map { ($0, try openWhole($0, with: vault)) }
+        try moveLogKeys(of: vault, to: new)
         _ = try changed(
             """
             UPDATE vault SET key_version = ?, public_key = ?, public_tag = ?, private_key = ?, rekey_pending = 0
@@ -125,7 +126,7 @@ extension Rows {
                 vault.id.blob,
             ])
         for case (let connection, let credential?) in opened {
-            try transfer(connection, credential, to: new, background: connection.background) {
+            try transfer(connection, credential, to: new, background: connection.background, at: now) {
                 covers(connection.provider, $0, $1)
             }
         }
@@ -174,13 +175,13 @@ extension Rows {
 
     /// The same credential under a new connection key, in this vault: the one that it was in, or another.
     func transfer(
-        _ connection: Connection, _ credential: Credential, to vault: OpenVault, background: Bool,
+        _ connection: Connection, _ credential: Credential, to vault: OpenVault, background: Bool, at now: Instant,
         covers: (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
     ) throws {
         let key = try Key<ConnectionRole>(random: random)
         let version = connection.keyVersion + 1
         let sealed = try seal(
-            credential.withNewLogKey(random), under: key,
+            withNewLogKey(credential, of: connection.id, connection.person, in: .open(vault), at: now), under: key,
             Purpose.credential(
                 connection.id, vault: vault.id, person: connection.person, provider: connection.provider.json,
                 generation: connection.generation))

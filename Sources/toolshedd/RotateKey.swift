@@ -28,7 +28,7 @@ struct RotateKey: ParsableCommand {
         let store = try Store(
             path: settings.databasePath, writer: Store.Writer(path: settings.databasePath), keys: storeKeys,
             random: .system)
-        let done = try KeyRotation(store: store, keys: keys).run()
+        let done = try KeyRotation(store: store, keys: keys).run(at: .now())
         let plain = """
             \(done.resealed) layers sealed anew, \(done.retagged) tags made anew, \(done.rekeyed) connections with \
             background refresh given a new key, \(done.failed) rows that no configured key opens

@@ -131,14 +131,19 @@ struct EngineTests {
         let id = try connect(life: 0)
         let old = try hold(id)
         try shelf.store.write {
-            try $0.rekey(shelf.connection(id, $0), with: shelf.vault, background: false) { _, _ in true }
+            try $0.rekey(shelf.connection(id, $0), with: shelf.vault, background: false, at: clock.moment.wall) {
+                _, _ in true
+            }
         }
         _ = engine.handle([try hold(id, generation: 2), old])
         #expect(sent(engine.handle([refresh(id)])).count == 1)
         let other = try connect(life: 0)
         let stale = try hold(other)
         try shelf.store.write {
-            try $0.rekey(shelf.connection(other, $0), with: shelf.vault, background: false) { _, _ in true }
+            try $0.rekey(shelf.connection(other, $0), with: shelf.vault, background: false, at: clock.moment.wall) {
+                _, _ in
+                true
+            }
         }
         #expect(answers(engine.handle([stale, refresh(other)])) == [.noKey])
         #expect(engine.heldKeys == 1)
@@ -313,7 +318,7 @@ struct EngineTests {
         #expect(answers(engine.handle([held, refresh(id)])) == [.refresh(.unavailable)])
         try shelf.store.write { try $0.setStatus(.reauthorize, of: id) }
         #expect(answers(engine.handle([held, refresh(id)])) == [.refresh(.reauthorize)])
-        #expect(try shelf.store.write { try $0.removeConnection(id, of: shelf.vault.person, at: .now()) })
+        #expect(try shelf.store.write { try $0.removeConnection(id, of: shelf.vault.person, at: clock.moment.wall) })
         #expect(answers(engine.handle([held, refresh(id)])) == [.refresh(.unavailable)])
     }
 }

@@ -47,10 +47,9 @@ final class Shelf {
     ) throws -> Grant {
         Grant(
             provider: provider,
-            credential: Credential(
+            credential: try Credential(
                 accessToken: try SecretText(access), refreshToken: try SecretText(refresh), tokenType: "Bearer",
-                accountID: "1", accountLabel: "octo", tenant: "",
-                logKeys: try SecretText(String(repeating: "k", count: 32))),
+                accountID: "1", accountLabel: "octo", tenant: ""),
             scopes: ScopeSet(["read"]), obtainedAt: now, expiresAt: now.adding(seconds: life), refreshExpiresAt: nil,
             nextRefreshAt: nextRefreshAt)
     }

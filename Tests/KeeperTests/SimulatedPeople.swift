@@ -63,7 +63,9 @@ extension Simulation {
         if current?.engine.flights[subject.id] != nil { some.rekeyedUnderWay += 1 }
         let connection = try shelf.state(subject.id).connection
         try shelf.store.write {
-            try $0.rekey(connection, with: shelf.vault, background: subject.isBackground) { _, _ in true }
+            try $0.rekey(connection, with: shelf.vault, background: subject.isBackground, at: clock.moment.wall) {
+                _, _ in true
+            }
         }
     }
 

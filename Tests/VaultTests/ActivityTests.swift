@@ -106,6 +106,41 @@ struct ActivityTests {
                 == Int(kept.start.adding(seconds: 7 * days).milliseconds))
     }
 
+    @Test("Forgetting looks only at what it forgets: no step of it reads a table from end to end")
+    func plans() throws {
+        func plan(_ work: (Rows) throws -> Void) throws -> [String] {
+            try kept.store.write { rows in
+                var statements: Set<String> = []
+                rows.db.trace(options: .statement) { event in
+                    if case .statement(let statement) = event { statements.insert(statement.sql) }
+                }
+                try work(rows)
+                rows.db.trace(options: [])
+                return try statements.filter { !$0.hasPrefix("--") }.flatMap { sql in
+                    let statement = try rows.db.makeStatement(sql: "EXPLAIN QUERY PLAN \(sql)")
+                    statement.setUncheckedArguments([])
+                    return try Row.fetchAll(statement).map { $0["detail"] as String }
+                }
+            }
+        }
+        let steps = try [
+            plan { _ = try $0.pruneActivity(of: kept.person, before: kept.start) },
+            plan { _ = try $0.pruneLogKeys(before: kept.start) },
+            plan { _ = try $0.nextActive(after: kept.person) },
+            plan { _ = try $0.activity(of: kept.person, limit: 10) },
+        ]
+        for step in steps {
+            #expect(!step.isEmpty)
+            // A list that a step made for itself may be gone through.
+            #expect(
+                step.allSatisfy { !$0.hasPrefix("SCAN") || $0.hasPrefix("SCAN (") || $0.hasPrefix("SCAN CONSTANT") })
+        }
+        #expect(steps[0].contains { $0.contains("PRIMARY KEY (person=? AND at_ms<?)") }, "\(steps[0])")
+        #expect(steps[1].contains { $0.contains("log_key_ended") }, "\(steps[1])")
+        // The test would notice.
+        #expect(try plan { _ = try $0.changed("DELETE FROM activity WHERE at_ms < ?", [0]) } == ["SCAN activity"])
+    }
+
     @Test("A session that is used stays: its slot's last use moves on")
     func slots() throws {
         let slot = try kept.store.write {

@@ -122,7 +122,7 @@ struct ApprovalTests {
         #expect(try vault.vend(key, person: session.person) == [])
         try vault.store.write { rows in
             try rows.rekey(
-                try #require(try rows.connection(connection)), with: session.vault, background: false,
+                try #require(try rows.connection(connection)), with: session.vault, background: false, at: vault.now,
                 covers: { $1.isSubset(of: $0) })
         }
         let row = try #require(try vault.store.read { try $0.connection(connection) })

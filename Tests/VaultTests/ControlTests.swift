@@ -43,7 +43,7 @@ struct ControlTests {
         let stored = try row(connection.id)
         #expect(!stored.credential.contains(subsequence: Array("Work".utf8)))
         try vault.store.write {
-            try $0.rekey(stored, with: session.vault, background: false) { _, _ in true }
+            try $0.rekey(stored, with: session.vault, background: false, at: vault.now) { _, _ in true }
         }
         #expect(try row(connection.id).keyVersion == stored.keyVersion + 1)
         #expect(try label(connection.id) == "Work")
@@ -52,7 +52,9 @@ struct ControlTests {
     @Test("A label for a row that has moved since it was read is refused, not written over it")
     func moved() throws {
         let before = try connect()
-        try vault.store.write { try $0.rekey(before, with: session.vault, background: false) { _, _ in true } }
+        try vault.store.write {
+            try $0.rekey(before, with: session.vault, background: false, at: vault.now) { _, _ in true }
+        }
         #expect(throws: EnvelopeError.doesNotOpen) {
             // The old row's key no longer opens what is there now; what was read is opened as it was.
             let now = try row(before.id)

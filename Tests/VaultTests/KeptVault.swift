@@ -44,10 +44,9 @@ final class KeptVault {
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     func credential(_ access: String, refresh: String? = "refresh-1") throws -> Credential {
-        Credential(
+        try Credential(
             accessToken: try SecretText(access), refreshToken: try refresh.map { try SecretText($0) },
-            tokenType: "Bearer", accountID: "1", accountLabel: "octo", tenant: "",
-            logKeys: try SecretText(String(repeating: "k", count: 32)))
+            tokenType: "Bearer", accountID: "1", accountLabel: "octo", tenant: "")
     }
 
     func connect(_ provider: String = "acme", lifetime: Int64 = 3600) throws -> ConnectionID {

@@ -114,7 +114,8 @@ struct LeaseTests {
         let old = try kept.key(id)
         let claim = try #require(try kept.arm(id))
         try kept.store.write {
-            try $0.rekey(kept.state(id).connection, with: kept.vault, background: false) { _, _ in true }
+            try $0.rekey(kept.state(id).connection, with: kept.vault, background: false, at: kept.start) { _, _ in true
+            }
         }
         #expect(try store(kept.renewal("access-2", at: kept.start), claim, old) == .stored(generation: 2))
         let connection = try kept.state(id).connection

@@ -43,12 +43,12 @@ struct RotateKeyTests {
 
         let both = try keys("2:\(new),1:\(old)")
         let rotation = KeyRotation(store: try open(kept, both), keys: both, batch: 1)
-        let progress = try rotation.run()
+        let progress = try rotation.run(at: kept.start)
         #expect(progress.failed == 0)
         #expect(progress.rekeyed == 1)
         #expect(progress.resealed > 5)
         #expect(progress.retagged > 2)
-        #expect(try rotation.run() == KeyRotation.Progress())
+        #expect(try rotation.run(at: kept.start) == KeyRotation.Progress())
 
         let alone = try keys("2:\(new)")
         let store = try open(kept, alone)
@@ -92,7 +92,7 @@ struct RotateKeyTests {
             store: try Store(
                 path: kept.path, writer: Store.Writer(path: kept.path), keys: StoreKeys(other), random: .system),
             keys: other)
-        let progress = try rotation.run()
+        let progress = try rotation.run(at: kept.start)
         #expect(progress.failed > 0)
         #expect(progress.resealed == 0 && progress.rekeyed == 0)
     }

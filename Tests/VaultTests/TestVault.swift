@@ -58,10 +58,10 @@ final class TestVault {
     func grant(_ access: String = "gho_one", scopes: [String] = ["repo"], account: String = "1") throws -> Grant {
         Grant(
             provider: try ProviderID(parsing: "github"),
-            credential: Credential(
+            credential: try Credential(
                 accessToken: try SecretText(access), refreshToken: try SecretText("ghr_" + access), tokenType: "bearer",
-                accountID: account, accountLabel: "octo-\(account)", tenant: "",
-                logKeys: try SecretText(String(repeating: "l", count: 32))), scopes: ScopeSet(scopes), obtainedAt: now,
+                accountID: account, accountLabel: "octo-\(account)", tenant: ""), scopes: ScopeSet(scopes),
+            obtainedAt: now,
             expiresAt: now.adding(seconds: 3600), refreshExpiresAt: nil, nextRefreshAt: nil)
     }
 

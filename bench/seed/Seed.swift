@@ -64,11 +64,10 @@ import Vault
         for (index, name) in Self.providers.enumerated() {
             let grant = Grant(
                 provider: try ProviderID(parsing: name),
-                credential: Credential(
+                credential: try Credential(
                     accessToken: try SecretText("gho_" + String(repeating: "t", count: 36)),
                     refreshToken: try SecretText("ghr_" + String(repeating: "r", count: 36)), tokenType: "bearer",
-                    accountID: "\(number)", accountLabel: "octo-\(number)", tenant: "",
-                    logKeys: try SecretText(String(repeating: "l", count: 32))),
+                    accountID: "\(number)", accountLabel: "octo-\(number)", tenant: ""),
                 scopes: ScopeSet(["repo", "read:user"]), obtainedAt: now, expiresAt: now.adding(seconds: 86_400),
                 refreshExpiresAt: nil, nextRefreshAt: nil)
             let id = try rows.insert(grant, into: .open(vault), of: vault.person, status: .active)

@@ -15,7 +15,7 @@ from .waiting import until
 
 # What a person's and their plugins' secrets open without anybody else's.
 OPENED = ("connection.credential", "connection.vault_key", "connection.service_key", "approval.connection_key",
-          "vault.private_key", "rotation_journal.credential")
+          "vault.private_key", "rotation_journal.credential", "log_key.key", "log_key.account")
 
 
 def resident(pid: int) -> int:

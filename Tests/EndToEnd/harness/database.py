@@ -14,7 +14,8 @@ LASTING = {
     "person": "id, name, status", "vault": "id, person, key_version", "plugin": "id, name, owner, limits",
     "slot": "id, kind, name, person, vault", "connection": "id, vault, status, scopes, is_default, key_version, background",
     "approval": "connection, plugin, scopes, status", "request": "id_hash, status, scopes, expires_at_ms",
-    "decline": "caller, person, scope", "plugin_person": "id, plugin, person", "plugin_standing": "plugin, person, muted, limits", "authorization": "state_hash, outcome, consumed_at_ms", "outcome": "id, status",
+    "decline": "caller, person, scope", "plugin_person": "id, plugin, person", "plugin_standing": "plugin, person, muted, limits", "log_key": "id, connection, vault, ended_at_ms",
+    "authorization": "state_hash, outcome, consumed_at_ms", "outcome": "id, status",
 }
 
 

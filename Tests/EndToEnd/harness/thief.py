@@ -22,7 +22,7 @@ from .loot import Loot
 TOKEN = re.compile(rb"ts[a-z]_[A-Za-z0-9_-]{64}[0-9A-Za-z]{6}")
 REQUEST_ID = re.compile(rb"r_[A-Za-z0-9_-]{22}")
 SHORT_SECRET = re.compile(rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
-CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tenant", "log_key", "label")
+CREDENTIAL_FIELDS = ("access", "refresh", "type", "account_id", "account", "tenant", "log_key", "label", "account_claim")
 
 # Every column that holds bytes, and what is in it. A new column must be put in one of the two.
 OPEN_COLUMNS = {
@@ -45,6 +45,7 @@ OPEN_COLUMNS = {
     "client_token.secret_hash", "client_token.salt", "device_request.id", "device_request.secret_hash",
     "device_request.user_code_tag", "device_request.salt", "device_request.public_key", "device_request.public_tag",
     "device_request.client_grant", "device_try.slot",
+    "log_key.id", "log_key.connection", "log_key.vault", "log_key.person",
     "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
     "link_given.slot", "link_given.vault", "taken_back.person", "taken_back.what",
     "challenge.hash", "challenge.slot", "challenge.cookie_hash",
@@ -54,7 +55,7 @@ SEALED_COLUMNS = {
     "vault.private_key", "slot.private_key", "slot.vault_key", "connection.credential", "connection.vault_key",
     "connection.service_key", "approval.connection_key", "request.claim", "authorization.verifier",
     "rotation_journal.credential", "activity.claim", "link.vault_key", "client_token.successor",
-    "request_link.id", "plugin_person.private_key",
+    "request_link.id", "plugin_person.private_key", "log_key.key", "log_key.account",
     "device_request.private_key",
 }
 
@@ -71,7 +72,7 @@ class Box:
 
     @property
     def holds_a_key(self) -> bool:
-        return self.column.endswith(("private_key", "vault_key", "service_key", "connection_key"))
+        return self.column.endswith(("private_key", "vault_key", "service_key", "connection_key", "log_key.key"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Credential:
     access: str
     refresh: str
     account: str
-    log_keys: tuple[bytes, ...]
+    log_key: bytes
 
 
 class Thief:
@@ -238,8 +239,7 @@ class Thief:
             elif box.column == "request_link.id":
                 self._add_request(plaintext, "request_link.id")
             elif box.column.endswith("credential"):
-                for log_key in parse_credential(box, plaintext).log_keys:
-                    self.add(log_key, f"log key by {self.keys[key]}")
+                self.add(parse_credential(box, plaintext).log_key, f"log key by {self.keys[key]}")
             return
 
     # What came of it
@@ -255,10 +255,16 @@ class Thief:
         return {credential.access for credential in self.credentials()}
 
     def claims(self) -> set[str]:
-        """Reasons, tools and account names that callers gave, of requests and of activity. Beside them a request has the
-        address it came from, which is the same for all callers here."""
-        texts = [text for box, text in self.opened.items() if box.column.endswith("claim")]
-        return {part for text in texts for part in text.decode().split("\0") if part} - {"127.0.0.1"}
+        """Reasons and tools that callers gave, of requests and of activity, and account names that they named. Beside them a
+        request has the address it came from, which is the same for all callers here; for a record see `accounts`."""
+        texts = [text.decode().split("\0") for box, text in self.opened.items() if box.column == "request.claim"]
+        texts += [text.decode().split("\0")[:2] for box, text in self.opened.items() if box.column == "activity.claim"]
+        return {part for text in texts for part in text if part} - {"127.0.0.1"}
+
+    def accounts(self) -> set[str]:
+        """Whose accounts the records of the past are about."""
+        columns = ("activity.claim", "log_key.account")
+        return {text.decode().split("\0")[2] for box, text in self.opened.items() if box.column in columns}
 
     def key_columns(self) -> set[str]:
         return {box.column for box in self.opened if box.holds_a_key}
@@ -313,6 +319,10 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
         yield from outer("approval", "connection_key", row, [
             d.fields("toolshed/v1/approval.connection-key", row["connection"], row["plugin"], version)
             for version in key_versions[row["connection"]]])
+    for row in rows.get("log_key", []):
+        yield from outer("log_key", "key", row, [
+            d.fields("toolshed/v1/log.key", row["id"], row["connection"], row["vault"], row["person"])])
+        yield Box("log_key.account", row["id"], row["account"], (d.fields("toolshed/v1/activity.claim", row["connection"]),))
     for row in rows.get("rotation_journal", []):
         journal = (d.fields("toolshed/v1/rotation-journal", row["connection"], row["generation"]),)
         yield Box("rotation_journal.credential", row["connection"], row["credential"],
@@ -397,7 +407,7 @@ def decrypt_unchecked(box: bytes, key: bytes) -> bytes:
 
 
 def credential_texts(plaintext: bytes) -> list[bytes] | None:
-    """version 1 ‖ eight fields, each behind its length; None for anything else."""
+    """version 1 ‖ nine fields, each behind its length; None for anything else."""
     if plaintext[:1] != b"\1":
         return None
     parts, rest = [], plaintext[1:]
@@ -412,6 +422,4 @@ def credential_texts(plaintext: bytes) -> list[bytes] | None:
 
 def parse_credential(box: Box, plaintext: bytes) -> Credential:
     named = dict(zip(CREDENTIAL_FIELDS, credential_texts(plaintext)))
-    keys = named["log_key"]
-    return Credential(box.row, named["access"].decode(), named["refresh"].decode(), named["account"].decode(),
-                      tuple(keys[start : start + 32] for start in range(0, len(keys), 32)))
+    return Credential(box.row, named["access"].decode(), named["refresh"].decode(), named["account"].decode(), named["log_key"])
