@@ -58,7 +58,9 @@ extension Broker {
         _ person: PersonID, of ids: [String?], _ rows: Rows, at now: Instant
     ) throws -> [String: String] {
         var names = try callerNames(person, rows, at: now)
-        for id in Set(ids.compactMap { $0 }).subtracting(names.keys) { names[id] = try rows.formerName(id, of: person) }
+        let gone = Set(ids.compactMap { $0 }).subtracting(names.keys)
+        for id in gone { names[id] = try rows.formerName(id, of: person) }
+        names.merge(try rows.formerPlugins(among: gone)) { known, _ in known }
         return names
     }
 

@@ -33,9 +33,9 @@ extension Broker {
     }
 
     /// A person's own plugin is there for them alone: with what it was let in to, its key ends.
-    func end(_ plugin: Plugin, of person: PersonID) throws {
+    func end(_ plugin: Plugin, of person: PersonID, at now: Instant) throws {
         guard plugin.owner == person else { return }
-        _ = try store.write { try $0.removePlugin(plugin.id) }
+        _ = try store.write { try $0.removePlugin(plugin.id, at: now) }
     }
 
     /// A new key for a plugin of one's own; the one that is shown opens the plugin's private half, and nobody is asked

@@ -160,7 +160,7 @@ extension Broker {
         for connection in connections where connection.vault == session.vault.id {
             try rekey(connection, background: connection.background, session: session, at: now)
         }
-        try end(plugin, of: session.person)
+        try end(plugin, of: session.person, at: now)
         return connections.map(\.id)
     }
 

@@ -47,14 +47,14 @@ extension Rows {
     /// No plugin that a person sees is named like another one, nor like one of `reserved`, folded. Of what other persons
     /// call their own nobody learns anything: where the operator takes such a name, theirs gives way.
     public func addPlugin(
-        name: String, owner: PersonID?, reserved: Set<String> = [], at now: Instant
+        name: String, owner: PersonID?, as id: PluginID? = nil, reserved: Set<String> = [], at now: Instant
     ) throws -> (id: PluginID, secret: SecretText) {
         let folded = PluginName.folded(name)
         let readings = PluginName.readings(of: name)
         let taken = try readings.contains { try isTaken($0, for: owner) }
         guard !taken, readings.isDisjoint(with: reserved) else { throw VaultError.nameTaken }
         if owner == nil { try giveWay(to: folded) }
-        let id: PluginID = random.id()
+        let id = id ?? random.id()
         let pair = try PrivateKey(random: random)
         _ = try changed(
             """
@@ -106,12 +106,15 @@ extension Rows {
     }
 
     /// The connections that it could use are marked: their keys are replaced when their vaults are next open.
-    public func removePlugin(_ id: PluginID) throws -> Bool {
+    public func removePlugin(_ id: PluginID, at now: Instant) throws -> Bool {
         _ = try changed(
             """
             UPDATE connection SET rekey_pending = 1
             WHERE id IN (SELECT connection FROM approval WHERE plugin = ? AND status = 'live')
             """, [id.blob])
+        _ = try changed(
+            "INSERT INTO former_plugin (id, name, owner, removed_at_ms) SELECT id, name, owner, ? FROM plugin WHERE id = ?",
+            [now.milliseconds, id.blob])
         return try changed("DELETE FROM plugin WHERE id = ?", [id.blob]) > 0
     }
 

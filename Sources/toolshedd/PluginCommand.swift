@@ -1,5 +1,6 @@
 import ArgumentParser
 import Encoding
+import Envelope
 import Foundation
 import Secrets
 import Vault
@@ -32,10 +33,12 @@ struct PluginCommand: ParsableCommand {
             let given = limits
             let administration = try Administration()
             let theirs = try administration.store.read { try $0.ownPlugins(named: name) }
+            let now = Instant.now()
+            let id: PluginID = administration.store.random.id()
             let made: (id: PluginID, secret: SecretText)
             do {
-                made = try administration.store.write { rows in
-                    let made = try rows.addPlugin(name: name, owner: nil, at: .now())
+                made = try administration.onRecord(.pluginAdded, of: id, at: now) { rows in
+                    let made = try rows.addPlugin(name: name, owner: nil, as: id, at: now)
                     try rows.setLimits(given, made.id)
                     return made
                 }
@@ -99,9 +102,12 @@ struct PluginCommand: ParsableCommand {
 
         func run() throws {
             let administration = try Administration()
-            guard let plugin = PluginID(parsing: id),
-                try administration.store.write({ try $0.removePlugin(plugin) })
-            else { throw ValidationError("There is no plugin with that id.") }
+            let nobody = ValidationError("There is no plugin with that id.")
+            guard let plugin = PluginID(parsing: id) else { throw nobody }
+            let now = Instant.now()
+            try administration.onRecord(.pluginRemoved, of: plugin, at: now) { rows in
+                guard try rows.removePlugin(plugin, at: now) else { throw nobody }
+            }
         }
     }
 }

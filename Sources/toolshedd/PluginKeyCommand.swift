@@ -34,7 +34,9 @@ extension PluginCommand {
             let administration = try Administration()
             let found = try administration.plugin(plugin)
             guard !finish else {
-                let ended = try administration.store.write { try $0.endReplacedKeys(of: found.id) }
+                let ended = try administration.onRecord(.pluginKeyEnded, of: found.id, at: .now()) {
+                    try $0.endReplacedKeys(of: found.id)
+                }
                 return show(json: json, ended == 1 ? "1 key ended." : "\(ended) keys ended.") {
                     $0.beginObject()
                     $0.key("ended")
@@ -47,7 +49,9 @@ extension PluginCommand {
             let open = try present(of: found, administration, at: now)
             let made: SecretText
             do {
-                made = try administration.store.write { try $0.replaceKey(of: open, oldEndsAt: ends, at: now) }
+                made = try administration.onRecord(.pluginKeyChanged, of: found.id, at: now) {
+                    try $0.replaceKey(of: open, oldEndsAt: ends, at: now)
+                }
             } catch VaultError.conflict {
                 throw ValidationError("That key is being replaced already; show the newest one.")
             }
@@ -114,7 +118,9 @@ extension PluginCommand {
             var limits = unlimited ? PluginLimits() : found.limits
             try options.apply(to: &limits)
             let changed = limits
-            try administration.store.write { try $0.setLimits(changed, found.id) }
+            try administration.onRecord(.pluginChanged, of: found.id, at: .now()) {
+                try $0.setLimits(changed, found.id)
+            }
             let described = changed.described
             show(json: json, described.isEmpty ? "No limits." : described.joined(separator: "\n")) {
                 $0.beginObject()

@@ -184,7 +184,7 @@ struct PersonKeyTests {
         let bens = try vault.token(ben)
         #expect(try vault.store.read { try $0.openPlugin(adas, at: vault.now) } == nil)
         #expect(try opened(ben).id == plugin.id)
-        #expect(try vault.store.write { try $0.removePlugin(plugin.id) })
+        #expect(try vault.store.write { try $0.removePlugin(plugin.id, at: vault.now) })
         #expect(try vault.store.read { try $0.openPlugin(bens, at: vault.now) } == nil)
     }
 }
