@@ -22,6 +22,8 @@ final class Upkeep {
     private var foldAt: Int64 = 0
     private var sweepAt: Int64 = 0
     private var pruneAt: Int64 = 0
+    /// How far vaults were looked at for those that are left over.
+    private var lookedAt: VaultID?
     private let keepDays: Int64
     private let said: @Sendable (String) -> Void
     private var truncateAt: Int64
@@ -57,6 +59,11 @@ final class Upkeep {
                     _ = try rows.sweep(at: moment.wall)
                     _ = try rows.sweepJournal(at: moment.wall)
                 }
+            }
+            attempt {
+                let found = try store.read { try $0.leftVaults(after: lookedAt, at: moment.wall) }
+                if !found.left.isEmpty { _ = try store.write { try $0.removeLeft(found.left, at: moment.wall) } }
+                lookedAt = found.next
             }
         }
         if keepDays > 0, moment.uptime >= pruneAt {
