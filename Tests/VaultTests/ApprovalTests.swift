@@ -90,7 +90,7 @@ struct ApprovalTests {
         #expect(try vault.vend(heldKey, person: session.person) == ["gho_one"], "who has it keeps it")
         #expect(try vault.store.write { try $0.withdraw(withdrawn.id, of: session.person, at: vault.now) } == [])
         try vault.store.write {
-            try $0.rekey(marked, with: session.vault, background: false) { $1.isSubset(of: $0) }
+            try $0.rekey(marked, with: session.vault, background: false, at: vault.now) { $1.isSubset(of: $0) }
         }
         #expect(try vault.vend(key, person: session.person) == ["gho_one"])
         #expect(try vault.vend(heldKey, person: session.person) == ["gho_one"])
