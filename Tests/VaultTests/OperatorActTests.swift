@@ -21,7 +21,7 @@ struct OperatorActTests {
             try two.approve(plugin.id, for: id, by: two.first, scopes: ["repo"])
         }
         #expect(try concerned(plugin.id) == [two.person])
-        _ = try two.store.write { try $0.withdraw(plugin.id, of: two.person) }
+        _ = try two.store.write { try $0.withdraw(plugin.id, of: two.person, at: two.now) }
         #expect(try concerned(plugin.id).isEmpty)
         let own = try two.store.write { try $0.addPlugin(name: "Mine", owner: stranger.person, at: two.now).id }
         #expect(try concerned(own) == [stranger.person])

@@ -45,6 +45,7 @@ OPEN_COLUMNS = {
     "client_token.secret_hash", "client_token.salt", "device_request.id", "device_request.secret_hash",
     "device_request.user_code_tag", "device_request.salt", "device_request.public_key", "device_request.public_tag",
     "device_request.client_grant", "device_try.slot",
+    "former.id", "former.person", "mismatch.request", "mismatch.person", "sign_in.slot",
     "former_plugin.id", "former_plugin.owner", "log_key.id", "log_key.connection", "log_key.vault", "log_key.person",
     "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
     "link_given.slot", "link_given.vault", "taken_back.person", "taken_back.what",
