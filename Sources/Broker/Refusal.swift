@@ -69,6 +69,9 @@ public struct MemberError: Sendable, Equatable {
         let shown = name.isEmpty ? "an empty name" : name.count <= 64 ? name.withoutControls : "a long name"
         return MemberError(shown, "no member of this name")
     }
+
+    /// More marks on one character than any writing has (`JSONError.tooManyMarks`).
+    public static func marks(in name: String) -> MemberError { MemberError(name, "a text without marks upon marks") }
 }
 
 /// A person must act: why, and where.

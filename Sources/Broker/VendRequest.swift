@@ -90,6 +90,7 @@ public struct VendRequest: Sendable {
         var minTTL: Int64 = 60
         var reason = ""
         var tool = ""
+        var reading: Member?
         do {
             var strange = ""
             func number(of name: UnsafeRawBufferPointer) -> Int {
@@ -107,6 +108,7 @@ public struct VendRequest: Sendable {
                     return
                 }
                 seen |= member.bit
+                reading = member
                 guard try value.fits(member.kind) else {
                     wrong.append(MemberError("\(member.name)", member.expected))
                     return
@@ -145,6 +147,7 @@ public struct VendRequest: Sendable {
                 if !fits { wrong.append(MemberError("\(member.name)", member.expected)) }
             }
         } catch {
+            if case .tooManyMarks = error, let reading { throw .invalidRequest([.marks(in: "\(reading.name)")]) }
             throw .invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])
         }
         guard wrong.isEmpty else { throw .invalidRequest(wrong) }

@@ -22,8 +22,10 @@ struct Members {
     init(parsing exchange: Exchange, known: Set<String>, numbers: Set<String> = []) throws {
         guard !exchange.bodyIsTooLarge else { throw RouteRefusal.tooLarge }
         guard exchange.hasJSON else { throw RouteRefusal.unsupportedMediaType }
+        var reading = ""
         do {
             try JSONReader.object(exchange.withBody { [UInt8]($0) }) { (name, reader) throws(JSONError) in
+                reading = name
                 guard known.contains(name) else {
                     errors.append(.unknown(name))
                     return
@@ -36,6 +38,8 @@ struct Members {
                 if numbers.contains(name), case .some(.number) = values[name] { return }
                 if numbers.contains(name) { errors.append(MemberError(name, "a whole number")) }
             }
+        } catch JSONError.tooManyMarks where known.contains(reading) {
+            throw Refusal.invalidRequest([.marks(in: reading)])
         } catch {
             throw Refusal.invalidRequest([MemberError("body", "one JSON object (RFC 8259) in UTF-8")])
         }

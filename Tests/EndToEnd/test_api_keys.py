@@ -131,7 +131,7 @@ def test_a_key_is_given_a_name_with_it(person, plugin, double):
     assert person.connections()[0]["label"] == "</script><b>x"
 
 
-@pytest.mark.parametrize("label", ["x" * 81, "x" * 10_240, " ", "\u200d", ("a" + "\u0301" * 25) * 40, 7, ["x"], {"x": 1}, True])
+@pytest.mark.parametrize("label", ["x" * 81, "x" * 10_240, " ", "\u200d", "a" + "\u0301" * 1000, 7, ["x"], {"x": 1}, True])
 def test_a_name_that_nobody_could_read_is_refused_and_the_key_is_not_stored(person, plugin, double, rows, label):
     link = plugin.link("keyed", ["mail.send"], user=person)["authorizationUrl"]
     with rows.unchanged():

@@ -304,7 +304,7 @@ def test_a_person_has_at_most_a_hundred_of_a_kind(person, rows, path):
     assert person.post(path, {"name": "in its place"}).status_code == 201
 
 
-@pytest.mark.parametrize("name", ["…", "---", "\u200d\u200c", "\u3164", "\u2800\u2800", "🔧", "x" * 81, "\u202e\u2066", "\ue000", ("e" + "\u0301" * 25) * 40])
+@pytest.mark.parametrize("name", ["…", "---", "\u200d\u200c", "\u3164", "\u2800\u2800", "🔧", "x" * 81, "\u202e\u2066", "\ue000", "é" * 20 + "\u0301" * 700])
 def test_a_name_that_says_nothing_is_refused(person, rows, name):
     with rows.unchanged():
         refused = assert_problem(person.post("/api/plugins", {"name": name}), 400, "invalid-request")
