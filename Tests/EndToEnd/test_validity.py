@@ -77,6 +77,6 @@ def test_only_a_token_that_was_renewed_is_called_refreshed(person, plugin, doubl
     second = plugin.token("corp", ["read"], user=person, minTTL=3000)
     assert second["accessToken"] == first["accessToken"] and second["refreshed"] is False and says(second) <= 600
     double.post("fault", clear=True)
-    person.instance.sql("UPDATE connection SET not_before_ms = NULL WHERE person = ?", urlsafe_b64decode(person.user_id[2:] + "=="))
+    person.instance.sql("UPDATE connection SET not_before_ms = NULL, intent = 'none' WHERE person = ?", urlsafe_b64decode(person.user_id[2:] + "=="))
     third = plugin.token("corp", ["read"], user=person, minTTL=3000)
     assert third["accessToken"] != first["accessToken"] and third["refreshed"] is True and says(third) > 3000
