@@ -33,11 +33,6 @@ def keys(page):
     return Keyboard(page)
 
 
-@pytest.fixture
-def plugin(instance):
-    return Plugin(instance)
-
-
 def approve(keys: Keyboard) -> None:
     approve = keys.button(keys.page, "Approve")
     expect(approve).to_be_enabled()
