@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socketserver
 import subprocess
 import sys
 import threading
@@ -278,6 +279,50 @@ def test_an_answer_that_is_none_is_an_error_and_nothing_more(language, odd, answ
     status, said = Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY="tsp_x", TOOLSHED_USER="u_1").end()
     assert status != 0 and "Got a token" not in said and "tsp_x" not in said
     assert [path for _, _, path in odd.seen] == ["/api/tokens/vend"]
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+@pytest.mark.parametrize("answer", [
+    (200, {}, b"<html>"), (200, {}, {"connection": {"id": "c_1"}}), (403, {}, {"error": "authorization-required"})])
+def test_what_answers_in_the_servers_place_is_told_as_that(language, odd, answer):
+    odd.script = {"/api/tokens/vend": [answer]}
+    status, said = Example(language, TOOLSHED_URL=odd.origin, TOOLSHED_KEY="tsp_x", TOOLSHED_USER="u_1").end()
+    assert status != 0 and "unexpected-answer" in said, said
+
+
+class Rude(socketserver.ThreadingTCPServer):
+    """Bytes that are no answer, and then one."""
+    daemon_threads = True
+
+    def __init__(self, first: bytes):
+        answers = [first]
+        self.calls = 0
+        rude = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.recv(65_536)
+                rude.calls += 1
+                body = json.dumps(TOKEN).encode()
+                self.request.sendall(answers.pop() if answers else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+@pytest.mark.parametrize("first", [
+    b"", b"nonsense\r\n\r\n", b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"accessT', b'HTTP/1.1 403 No\r\nContent-Length: 500\r\n\r\n{"err',
+    b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a'], ids=["nothing", "nonsense", "cut", "cut-refusal", "cut-chunk"])
+def test_an_answer_that_is_cut_is_asked_for_again(language, first):
+    server = Rude(first)
+    try:
+        status, said = Example(language, TOOLSHED_URL=f"http://127.0.0.1:{server.server_address[1]}", TOOLSHED_KEY="tsk_x", TOOLSHED_USER="u_1").end()
+        assert status == 0 and said.endswith("Got a token for octo, good for: repo\n"), said
+        assert server.calls == 2
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("language", EXAMPLES)

@@ -29,7 +29,10 @@ export class Token {
 
     /** @param {Record<string, any>} document */
     constructor(document) {
-        this.#accessToken = String(document.accessToken);
+        if (typeof document.accessToken !== "string" || typeof document.connection?.id !== "string") {
+            throw unexpected("a token", document);
+        }
+        this.#accessToken = document.accessToken;
         /** @type {string} */ this.tokenType = document.tokenType;
         /** @type {string[]} */ this.scopes = document.scopes;
         /** @type {string} */ this.provider = document.provider;
@@ -92,6 +95,9 @@ export class AuthorizationRequired extends ToolshedError {
      */
     constructor(status, document, caller, ask) {
         super(status, "authorization-required", String(document.detail ?? ""), document);
+        if (typeof document.authorizationUrl !== "string" || typeof document.statusUrl !== "string") {
+            throw unexpected("a link", document);
+        }
         /** @type {string} */ this.url = document.authorizationUrl;
         /** @type {string} */ this.matchCode = document.matchCode;
         /** @type {string} */ this.reason = document.reason;
@@ -304,7 +310,17 @@ function crc32(text) {
 
 /** @param {number} seconds */
 function pause(seconds) {
-    return new Promise(resolve => setTimeout(resolve, seconds * 1000));
+    // A longer timer than this fires at once.
+    return new Promise(resolve => setTimeout(resolve, Math.min(seconds * 1000, 2 ** 31 - 1)));
+}
+
+/**
+ * Something in between may answer in the server's place.
+ * @param {string} what
+ * @param {Record<string, any>} document
+ */
+function unexpected(what, document) {
+    return new ToolshedError(0, "unexpected-answer", `the server's answer is not ${what}`, document);
 }
 
 /**

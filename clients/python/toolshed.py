@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import re
@@ -28,7 +30,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 __all__ = ["Toolshed", "Person", "Token", "ToolshedError", "AuthorizationRequired", "Declined", "RequestEnded"]
 
@@ -89,7 +91,7 @@ class AuthorizationRequired(ToolshedError):
         self.granted_scopes: tuple[str, ...] = tuple(document.get("grantedScopes") or ())
         self.expires_in: int = document["expiresIn"]
         self._status_url: str = document["statusUrl"]
-        self._interval: float = document["interval"]
+        self._interval: float = float(document["interval"])
         self._caller, self._ask = caller, ask
 
     def when_authorized(self, timeout: Optional[float] = None) -> Token:
@@ -110,11 +112,11 @@ class AuthorizationRequired(ToolshedError):
                 interval = max(interval, float(retry_after or 1))
             elif status != 200:
                 raise _refusal(status, document, retry_after)
-            elif document["status"] == "completed":
+            elif document.get("status") == "completed":
                 return self._ask()
-            elif document["status"] == "declined":
+            elif document.get("status") == "declined":
                 raise Declined(403, "declined", "the person said no", document)
-            elif document["status"] in _TERMINAL:
+            elif document.get("status") in _TERMINAL:
                 raise RequestEnded(200, document["status"], "the link has ended; ask again if it still matters", document)
             else:
                 interval = float(document.get("interval") or interval)
@@ -170,9 +172,12 @@ class _Auth:
             if status == 200:
                 return _token(document)
             if document.get("error") == "authorization-required":
-                raise AuthorizationRequired(status, document, self._caller,
-                                            lambda: self.get_token(provider, scopes, reason, tool=tool, account=account,
-                                                                   min_ttl=min_ttl, patience=patience))
+                with _expected("a link", document):
+                    needed = AuthorizationRequired(
+                        status, document, self._caller,
+                        lambda: self.get_token(provider, scopes, reason, tool=tool, account=account, min_ttl=min_ttl,
+                                               patience=patience))
+                raise needed
             pause = max(1, retry_after or 1)
             if status not in (0, 429, 503) or time.monotonic() + pause > deadline:
                 raise _refusal(status, document, retry_after)
@@ -219,10 +224,24 @@ def _person_key(key: str, user_id: str) -> Optional[str]:
 
 
 def _token(document: dict[str, Any]) -> Token:
+    with _expected("a token", document):
+        return _read_token(document)
+
+
+def _read_token(document: dict[str, Any]) -> Token:
     connection = document["connection"]
     return Token(access_token=document["accessToken"], token_type=document["tokenType"], scopes=tuple(document["scopes"]),
                  provider=document["provider"], connection=connection["id"], account=connection["account"],
                  refreshed=document["refreshed"], expires_in=document.get("expiresIn"), valid_until=document.get("validUntil"))
+
+
+@contextlib.contextmanager
+def _expected(what: str, document: dict[str, Any]) -> Iterator[None]:
+    """Something in between may answer in the server's place: that is an error of this library, and not a KeyError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError):
+        raise ToolshedError(0, "unexpected-answer", f"the server's answer is not {what}", document) from None
 
 
 def _refusal(status: int, document: dict[str, Any], retry_after: Optional[int]) -> ToolshedError:
@@ -280,26 +299,35 @@ class _Transport:
             headers["Content-Type"] = "application/json"
         request = urllib.request.Request(url, data, headers, method=method)
         try:
-            with self._opener.open(request, timeout=self._timeout) as reply:
+            with self._open(request) as reply:
                 return reply.status, _document(reply), _seconds(reply.headers)
-        except urllib.error.HTTPError as reply:
-            with reply:
-                return reply.code, _document(reply), _seconds(reply.headers)
-        except (OSError, ssl.SSLError) as fault:
+        except (OSError, http.client.HTTPException) as fault:
             reason = getattr(fault, "reason", fault)
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise ToolshedError(0, "untrusted-certificate", "set TOOLSHED_CA_FILE to the server's authority", {}) from None
             return 0, {"error": "unreachable", "detail": type(reason).__name__}, None
 
 
+    def _open(self, request: urllib.request.Request) -> Any:
+        """An answer of any status: what is wrong with it shows when it is read, whichever it is."""
+        try:
+            return self._opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as reply:
+            return reply
+
+
 def _document(reply: Any) -> dict[str, Any]:
+    content = reply.read(_MOST_BYTES)
+    # read(n) of a body that ends before its announced length says nothing.
+    if reply.length:
+        raise http.client.IncompleteRead(content, reply.length)
     try:
-        document = json.loads(reply.read(_MOST_BYTES))
-    except ValueError:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
 def _seconds(headers: Any) -> Optional[int]:
     text = headers.get("Retry-After", "")
-    return int(text) if text.isdigit() else None
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
