@@ -145,6 +145,9 @@ struct AuditCommand: ParsableCommand {
         @Argument(help: "The file to write.")
         var file: String
 
+        @Flag(help: "Print JSON.")
+        var json = false
+
         func run() throws {
             hardenProcess()
             try SecureHeap.start(bytes: 256 * 1024)
@@ -159,7 +162,13 @@ struct AuditCommand: ParsableCommand {
             guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
                 throw ValidationError("\(file) cannot be written.")
             }
-            print("audit_key: \(Base64URL.encode(pair.publicKey.bytes))")
+            let line = Base64URL.encode(pair.publicKey.bytes)
+            show(json: json, "audit_key: \(line)") { writer in
+                writer.object {
+                    $0.member("file", file)
+                    $0.member("auditKey", line)
+                }
+            }
         }
     }
 

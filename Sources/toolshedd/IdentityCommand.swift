@@ -48,6 +48,9 @@ struct IdentityCommand: ParsableCommand {
 
         @OptionGroup var name: Name
 
+        @Flag(help: "Print JSON.")
+        var json = false
+
         func run() throws {
             let administration = try Administration()
             let identity = try name.identity(administration.settings)
@@ -58,6 +61,9 @@ struct IdentityCommand: ParsableCommand {
                 return try rows.add(identity, of: id, at: .now())
             }
             guard isDone else { throw ValidationError("That name is somebody's already.") }
+            IdentityCommand.tell(identity, json: json, "\(person) signs in by it from now on.") {
+                $0.member("userId", person)
+            }
         }
     }
 
@@ -89,11 +95,27 @@ struct IdentityCommand: ParsableCommand {
 
         @OptionGroup var name: Name
 
+        @Flag(help: "Print JSON.")
+        var json = false
+
         func run() throws {
             let administration = try Administration()
             let identity = try name.identity(administration.settings)
             guard try administration.store.write({ try $0.remove(identity) }) else {
                 throw ValidationError("Nobody has that name.")
+            }
+            IdentityCommand.tell(identity, json: json, "Nobody signs in by it from now on.")
+        }
+    }
+
+    private static func tell(
+        _ identity: Identity, json: Bool, _ plain: String, _ more: (inout JSONWriter) -> Void = { _ in }
+    ) {
+        show(json: json, "\(identity.issuer)  \(identity.subject): \(plain)") { writer in
+            writer.object {
+                more(&$0)
+                $0.member("issuer", identity.issuer)
+                $0.member("subject", identity.subject)
             }
         }
     }

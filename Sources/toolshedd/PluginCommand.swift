@@ -100,6 +100,9 @@ struct PluginCommand: ParsableCommand {
         @Argument(help: "The plugin's id.")
         var id: String
 
+        @Flag(help: "Print JSON.")
+        var json = false
+
         func run() throws {
             let administration = try Administration()
             let nobody = ValidationError("There is no plugin with that id.")
@@ -108,6 +111,7 @@ struct PluginCommand: ParsableCommand {
             try administration.onRecord(.pluginRemoved, of: plugin, at: now) { rows in
                 guard try rows.removePlugin(plugin, at: now) else { throw nobody }
             }
+            show(json: json, "\(plugin.text) is removed.") { $0.object { $0.member("pluginId", plugin.text) } }
         }
     }
 }

@@ -100,7 +100,7 @@ def test_what_cannot_be_recorded_is_not_done(fresh):
     # Nothing to do is nothing to record.
     assert instance.toolshedd("plugin", "remove", "p_AAAAAAAAAAAAAAAAAAAAAA", ok=False).returncode == 64
     assert {file.name for file in audit.iterdir()} == files
-    instance.toolshedd("plugin", "remove", plugin.id)
+    assert instance.json("plugin", "remove", plugin.id) == {"pluginId": plugin.id}
     instance.start()
     until(lambda: [line["event"] for line in read(person, plugin)] == ["plugin-removed"], "the line to be listed")
 
