@@ -46,6 +46,14 @@ public final class AuditFolder {
         return (pieces.reduce(0) { $0 + $1.lines.count }, pieces.contains { !$0.isLast })
     }
 
+    /// Whether anything was ever recorded there. A process writes its first record after the database is made.
+    public static func hasRecords(_ folder: String) -> Bool {
+        names(in: folder).contains { name in
+            var status = stat()
+            return stat("\(folder)/\(name)", &status) == 0 && status.st_size > 0
+        }
+    }
+
     static func names(in folder: String) -> [String] {
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }

@@ -8,21 +8,22 @@ import Secrets
 extension Store {
     /// Makes the file when there is none, and brings an older one up to date. Run by the keeper (or a command) before
     /// anybody else opens the file, because opening a WAL that needs recovery takes an exclusive lock.
-    /// A damaged, foreign or newer file is refused and not touched.
-    public static func prepare(path: String, keys: StoreKeys) throws(VaultError) {
+    /// A damaged, foreign or newer file is refused and not touched; so is none where `audit` has records.
+    public static func prepare(path: String, audit folder: String? = nil, keys: StoreKeys) throws(VaultError) {
         var status = stat()
         if stat(path, &status) == 0 {
             try refuseForeign(path)
         } else {
+            try refuseLost(path, audit: folder)
             try makeFirst(path, keys)
         }
         try bringUpToDate(path, journal: "wal", keys)
     }
 
     /// What a start would refuse, found without writing anything. A file that is not there yet is nothing to refuse.
-    public static func examine(path: String, keys: StoreKeys) throws(VaultError) {
+    public static func examine(path: String, audit folder: String? = nil, keys: StoreKeys) throws(VaultError) {
         var status = stat()
-        guard stat(path, &status) == 0 else { return }
+        guard stat(path, &status) == 0 else { return try refuseLost(path, audit: folder) }
         try refuseForeign(path)
         try withReader(path) { db in
             let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
@@ -33,13 +34,19 @@ extension Store {
         }
     }
 
-    /// Under another name until it is whole: a file of this name without anything in it is a database that was lost, and
-    /// must not become a new one. Two who come first together make one.
-    private static func makeFirst(_ path: String, _ keys: StoreKeys) throws(VaultError) {
+    /// Whether a file that is not there was there once: people's vaults must not seem never to have been.
+    private static func refuseLost(_ path: String, audit folder: String?) throws(VaultError) {
         var status = stat()
         if stat(path + "-wal", &status) == 0, status.st_size > 0 {
             throw .damaged("there is no \(path), but its log")
         }
+        if let folder, AuditFolder.hasRecords(folder) { throw .lost(path: path, audit: folder) }
+    }
+
+    /// Under another name until it is whole: a file of this name without anything in it is a database that was lost, and
+    /// must not become a new one. Two who come first together make one.
+    private static func makeFirst(_ path: String, _ keys: StoreKeys) throws(VaultError) {
+        var status = stat()
         let making = path + ".first"
         let descriptor = Glibc.open(making, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .storage(code: 14) }

@@ -6,6 +6,8 @@ public enum VaultError: Error, Sendable {
     case foreignFile(String)
     case newerSchema(found: Int, known: Int)
     case damaged(String)
+    /// There is no file, but records of what happened while there was one.
+    case lost(path: String, audit: String)
     /// `ENCRYPTION_KEY` is not the one the file was made with.
     case wrongEncryptionKey
     /// SQLite said no: the result code only, never the statement's arguments.
@@ -32,6 +34,11 @@ extension VaultError: CustomStringConvertible {
         case .newerSchema(let found, let known):
             "The database was made by a newer version (schema \(found), this one knows \(known)); it was not touched."
         case .damaged(let what): "The database holds something that cannot be (\(what)); nothing was changed."
+        case .lost(let path, let audit):
+            """
+            There is no \(path), but \(audit) says that there was: put a copy back (toolshedd restore), or, to start anew \
+            without what people had, move \(audit) away. Nothing was changed.
+            """
         case .wrongEncryptionKey:
             "ENCRYPTION_KEY is not the one this database was made with; nothing was changed."
         case .storage(let code) where code & 0xFF == 11 || code & 0xFF == 26:

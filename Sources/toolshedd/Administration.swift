@@ -15,7 +15,7 @@ struct Administration {
     init() throws {
         let keys: StoreKeys
         (settings, keys) = try Self.settingsAndKeys()
-        try Store.prepare(path: settings.databasePath, keys: keys)
+        try Store.prepare(path: settings.databasePath, audit: settings.auditFolder, keys: keys)
         let writer = try Store.Writer(path: settings.databasePath)
         store = try Store(path: settings.databasePath, writer: writer, keys: keys, random: .system)
     }

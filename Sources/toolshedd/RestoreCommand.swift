@@ -59,7 +59,8 @@ struct RestoreCommand: ParsableCommand {
             try? files.removeItem(atPath: staged.folder)
             throw error
         }
-        let kept = isThere ? try Self.moveAside(settings) : nil
+        // Where the database was lost, what was recorded since the backup is there still.
+        let kept = isThere || files.fileExists(atPath: settings.auditFolder) ? try Self.moveAside(settings) : nil
         // The database goes last and in one step: there is one at every moment, the old or the new.
         if files.fileExists(atPath: staged.audit) {
             try files.moveItem(atPath: staged.audit, toPath: settings.auditFolder)
@@ -79,7 +80,9 @@ struct RestoreCommand: ParsableCommand {
         let kept = "\(settings.stateDirectory)/replaced-\(Instant.now().milliseconds)"
         let files = FileManager.default
         try files.createDirectory(atPath: kept, withIntermediateDirectories: false)
-        try files.linkItem(atPath: settings.databasePath, toPath: kept + "/toolshed.sqlite")
+        if files.fileExists(atPath: settings.databasePath) {
+            try files.linkItem(atPath: settings.databasePath, toPath: kept + "/toolshed.sqlite")
+        }
         // A log of changes belongs to its database: beside another one it would be taken for that one's.
         for ending in ["-wal", "-shm"] where files.fileExists(atPath: settings.databasePath + ending) {
             try files.moveItem(atPath: settings.databasePath + ending, toPath: kept + "/toolshed.sqlite" + ending)

@@ -24,7 +24,7 @@ struct RotateKey: ParsableCommand {
         let settings = try Settings.load(environment: environment)
         let keys = try Settings.encryptionKeys(environment: environment).keeperKeys()
         let storeKeys = StoreKeys(keys)
-        try Store.prepare(path: settings.databasePath, keys: storeKeys)
+        try Store.prepare(path: settings.databasePath, audit: settings.auditFolder, keys: storeKeys)
         let store = try Store(
             path: settings.databasePath, writer: Store.Writer(path: settings.databasePath), keys: storeKeys,
             random: .system)

@@ -38,7 +38,8 @@ struct StatusCommand: ParsableCommand {
     private static func lines(_ settings: Settings, _ isRunning: Bool, _ summary: StoreSummary?) -> String {
         let service = "service: \(isRunning ? "running" : "stopped")"
         guard let summary else {
-            return "\(service)\ndatabase: none at \(settings.databasePath); the first start makes it"
+            let next = AuditFolder.hasRecords(settings.auditFolder) ? "it was lost" : "the first start makes it"
+            return "\(service)\ndatabase: none at \(settings.databasePath); \(next)"
         }
         var database = "database: \(settings.databasePath), \(summary.bytes) bytes"
         database += " and \(summary.walBytes) in its log, schema \(summary.schema.found)"

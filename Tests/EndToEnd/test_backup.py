@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,39 @@ def test_what_was_renewed_after_the_backup_is_not_shown_twice_while_its_token_li
     person.connect(need["authorizationUrl"])
     assert [(c["id"], c["status"]) for c in person.connections()] == [(connection["id"], "active")]
     assert plugin.token("corp", ["read"], user=person)["accessToken"] != first
+
+
+def test_a_database_that_was_lost_is_not_taken_for_a_first_start(told):
+    """Everybody's vaults would seem never to have been. One sentence says what brings them back, and what starts anew."""
+    instance, person, plugin, token, backup = told
+    instance.stop()
+    state = instance.dir / "state"
+    for file in state.glob("toolshed.sqlite*"):
+        file.unlink()
+    before = state_of(instance)
+    with pytest.raises(AssertionError, match="not ready"):
+        instance.start()
+    instance.stop()
+    checked = instance.toolshedd("check", ok=False)
+    invited = instance.toolshedd("invite", "Somebody", ok=False)
+    assert (checked.returncode, invited.returncode != 0) == (78, True)
+    for said in (instance.log(), checked.stderr, invited.stderr):
+        assert f"There is no {state}/toolshed.sqlite" in said and "restore" in said and f"move {state}/audit away" in said
+    assert "it was lost" in instance.toolshedd("status", ok=False).stdout
+    assert state_of(instance) == before, "nothing was made and nothing touched"
+
+    restored = json.loads(instance.toolshedd("restore", str(backup), "--json").stdout)
+    kept = {name.removeprefix("audit/"): content for name, content in before.items() if name.startswith("audit/")}
+    assert {name.removeprefix("audit/"): content for name, content in files_of(Path(restored["kept"])).items()} == kept
+    instance.start()
+    assert plugin.token("corp", ["read"], user=person)["accessToken"] == token["accessToken"]
+
+    instance.stop()
+    for file in state.glob("toolshed.sqlite*"):
+        file.unlink()
+    (state / "audit").rename(state / "audit.old")
+    instance.start()
+    assert person.get("/api/me").status_code == 401 and Person(instance).connections() == []
 
 
 def test_a_backup_is_never_written_over_and_never_half_there(running):

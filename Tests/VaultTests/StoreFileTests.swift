@@ -63,6 +63,33 @@ struct StoreFileTests {
         #expect(!FileManager.default.fileExists(atPath: vault.folder + "/lost.sqlite"))
     }
 
+    @Test("Where there are records and no database, it was lost: nothing is made, and what to do is said")
+    func lost() throws {
+        let vault = try TestVault()
+        let (path, audit) = (vault.folder + "/new.sqlite", vault.folder + "/audit")
+        let keys = StoreKeys(try TestVault.keys(TestVault.key).workerKeys())
+        try FileManager.default.createDirectory(atPath: audit, withIntermediateDirectories: false)
+        // Room that was reserved and never written to is no record.
+        try Data().write(to: URL(filePath: audit + "/a.jsonl"))
+        try Store.examine(path: path, audit: audit, keys: keys)
+        try Data("{}\n".utf8).write(to: URL(filePath: audit + "/b.jsonl"))
+        let refusals = [
+            #expect(throws: VaultError.self) { try Store.prepare(path: path, audit: audit, keys: keys) },
+            #expect(throws: VaultError.self) { try Store.examine(path: path, audit: audit, keys: keys) },
+        ]
+        for sentence in refusals.map({ $0?.description ?? "" }) {
+            #expect(sentence.contains(path) && sentence.contains("restore") && sentence.contains("move \(audit) away"))
+        }
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: vault.folder).filter { $0.hasPrefix("new") }.isEmpty)
+        try FileManager.default.moveItem(atPath: audit, toPath: audit + ".old")
+        try Store.prepare(path: path, audit: audit, keys: keys)
+        // From then on the records are of this one.
+        try FileManager.default.moveItem(atPath: audit + ".old", toPath: audit)
+        try Store.prepare(path: path, audit: audit, keys: keys)
+        try Store.examine(path: path, audit: audit, keys: keys)
+    }
+
     @Test("The file is for its owner only")
     func mode() throws {
         let vault = try TestVault()
