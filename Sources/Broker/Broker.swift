@@ -16,12 +16,14 @@ public final class Broker {
     public let keeper: KeeperPort
     let discovered: Discovered
     let rates: RateTable
+    /// A line for the operator about a provider; bounded, because anybody's consent can cause one.
+    let tell: @Sendable (String) -> Void
     let vendStatement: VendStatement
     private let recordIDs: RecordIDs
 
     public init(
         store: Store, settings: Settings, audit: AuditLog, keeper: KeeperPort, discovered: Discovered,
-        rates: RateTable, random: Randomness
+        rates: RateTable, random: Randomness, tell: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.store = store
         self.settings = settings
@@ -30,6 +32,7 @@ public final class Broker {
         self.random = random
         self.discovered = discovered
         self.rates = rates
+        self.tell = tell
         vendStatement = try VendStatement(store: store)
         recordIDs = RecordIDs(random)
     }

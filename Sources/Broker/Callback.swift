@@ -151,6 +151,7 @@ extension Broker {
             // A token endpoint that sends us elsewhere is not the one that was meant.
             let isElsewhere = if case .redirected = failure { true } else { false }
             let message = isElsewhere ? "misconfigured" : "provider-unavailable"
+            tell("\(exchange.provider.id.json): no token for a code (\(shownCode(failure.code)))")
             try end(exchange.outcome, exchange.flow, failed: message, at: now)
             return .done(exchange.done)
         }
@@ -158,9 +159,12 @@ extension Broker {
             reply, for: .authorizationCode, requested: exchange.flow.sent, at: now)
         {
         case .tokens(let tokens): return try identify(exchange, tokens)
-        case .refused(_, let errorClass):
+        case .refused(let code, let errorClass):
+            // What only the operator can mend; the rest is the person's, and they are told.
+            if errorClass == .config { tell("\(exchange.provider.id.json): no token for a code (\(shownCode(code)))") }
             try end(exchange.outcome, exchange.flow, failed: Self.message(for: errorClass), at: now)
-        case .unknown:
+        case .unknown(let code):
+            tell("\(exchange.provider.id.json): no token for a code (\(shownCode(code)))")
             try end(exchange.outcome, exchange.flow, failed: "provider-unavailable", at: now)
         }
         return .done(exchange.done)

@@ -43,7 +43,12 @@ extension Broker {
                 broker.discovered.put(known, at: now)
                 return .done(known)
             }
-            return calls.count > 1 ? broker.discover(provider, from: calls.dropFirst()) : .done(nil)
+            guard calls.count > 1 else {
+                broker.tell(
+                    "\(provider.id.json): its metadata cannot be had, or does not fit (\(provider.fault(of: result)))")
+                return .done(nil)
+            }
+            return broker.discover(provider, from: calls.dropFirst())
         }
     }
 }

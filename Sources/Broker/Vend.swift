@@ -137,7 +137,7 @@ extension Broker {
             }
         }
         if let expiry = candidate.expiresAt, expiry <= now {
-            throw result != nil ? Refusal.refreshInProgress : Refusal.providerUnavailable(retryAfter: 5)
+            throw result == .unchanged ? Refusal.refreshInProgress : Refusal.providerUnavailable(retryAfter: 5)
         }
         return .done(
             try withCredential(of: candidate, provider: request.provider, key) { buffer in

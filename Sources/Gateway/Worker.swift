@@ -36,6 +36,7 @@ public final class Worker: Sendable {
             perSecond: settings.process.failedAuthenticationsPerSecond)
         let slow = SlowLog(
             milliseconds: settings.process.slowMilliseconds, log: BoundedLog(at: .now()) { log.notice("\($0)") })
+        let providers = BoundedLog(at: .now()) { log.warning("\($0)") }
         let discovered = Discovered()
         let rates = try RateTable(path: settings.ratesPath)
         let storeKeys = StoreKeys(keys, minute: minute)
@@ -50,7 +51,7 @@ public final class Worker: Sendable {
             let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
             let broker = try Broker(
                 store: store, settings: settings, audit: audit, keeper: keeper, discovered: discovered,
-                rates: rates, random: .system)
+                rates: rates, random: .system, tell: { providers.note($0, .now()) })
             return Gateway(broker: broker, pool: pool, network: network, log: log, strangers: strangers, slow: slow)
                 .handler
         }

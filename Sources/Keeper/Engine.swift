@@ -21,6 +21,8 @@ public final class RefreshEngine {
         case send(call: UInt64, ProviderCall, deadlineMilliseconds: Int)
         case answer(Waiter, KeeperAnswer)
         case record(AuditRecord)
+        /// To the operator.
+        case say(String)
     }
 
     /// Who waits for an answer: opaque here.
@@ -53,6 +55,7 @@ public final class RefreshEngine {
 
     var keyring = Keyring()
     var gates: [ProviderID: ProviderGate] = [:]
+    var troubles = Troubles()
     /// From the claim to the commit of its outcome.
     var flights: [ConnectionID: Flight] = [:]
     var calls: [UInt64: ConnectionID] = [:]
@@ -90,7 +93,7 @@ public final class RefreshEngine {
         for event in events {
             switch event {
             case .asked(let request, let waiter): take(request, waiter, at: moment, &effects)
-            case .completed(let call, let result): land(call, result, at: moment)
+            case .completed(let call, let result): land(call, result, at: moment, &effects)
             }
         }
         if moment.uptime >= pausedUntil || !arrived.isEmpty { work(at: moment, &effects) }
@@ -120,7 +123,7 @@ public final class RefreshEngine {
     public func replace(endpoints: [ProviderID: TokenEndpoint]) {
         self.endpoints = endpoints
         // A repaired registration is tried at once; pacing goes on.
-        for id in gates.keys { gates[id]?.refuseClient(until: .min) }
+        for id in gates.keys { gates[id]?.admitClient() }
     }
 
     public var heldKeys: Int { keyring.count }

@@ -8,33 +8,38 @@ import Vault
 // A call has ended: what it means for the provider's gate at once, and for the connection with the next transaction.
 
 extension RefreshEngine {
-    func land(_ call: UInt64, _ result: Result<ProviderReply, TransportFailure>, at moment: Moment) {
+    func land(
+        _ call: UInt64, _ result: Result<ProviderReply, TransportFailure>, at moment: Moment, _ effects: inout [Effect]
+    ) {
         guard let id = calls.removeValue(forKey: call), let flight = flights[id] else { return }
         let (outcome, verdict) = Self.judge(result, of: flight, at: moment.wall)
         flight.outcome = outcome
         arrived.append(id)
         let provider = flight.connection.provider
         gates[provider]?.leave(verdict, at: moment.uptime, jitter: random01())
-        if case .success(let reply) = result, let seconds = Self.pause(asked: reply) {
+        if case .success(let reply) = result, let seconds = Self.pause(asked: reply, at: moment.wall) {
             let wait = Double(seconds) * 1000 * (1 + 0.1 * random01())
             gates[provider]?.pause(until: moment.uptime + Int64(wait))
         }
         if case .refused(let code) = outcome, Self.speaksOfClient(code) {
             gates[provider]?.refuseClient(until: moment.uptime + 60_000)
         }
+        if let sentence = troubles.note(outcome, of: provider, at: moment.uptime) { effects.append(.say(sentence)) }
     }
 
     /// invalid_client and unauthorized_client of RFC 6749 §5.2, and what providers say in their place.
-    private static func speaksOfClient(_ code: String) -> Bool { code.contains("client") }
+    static func speaksOfClient(_ code: String) -> Bool { code.contains("client") }
 
     private static func judge(
         _ result: Result<ProviderReply, TransportFailure>, of flight: Flight, at now: Instant
     ) -> (FlightOutcome, ProviderGate.Verdict) {
         switch result {
-        case .failure(.notSent(let reason)): return (.notSent(code: "not_sent: \(reason)"), .failure)
-        case .failure(.redirected): return (.refused(code: "redirected"), .failure)
-        case .failure(.lost(let reason)): return (.unknown(code: "lost: \(reason)"), .failure)
-        case .failure(.tooLarge): return (.unknown(code: "too_large"), .failure)
+        case .failure(let failure):
+            switch failure {
+            case .notSent: return (.notSent(code: failure.code), .failure)
+            case .redirected: return (.refused(code: failure.code), .failure)
+            case .lost, .tooLarge: return (.unknown(code: failure.code), .failure)
+            }
         case .success(let reply):
             switch flight.endpoint.judge(reply, flight.connection.scopes, now) {
             case .tokens(let tokens): return (.renewed(tokens, at: now), .success)
@@ -50,11 +55,10 @@ extension RefreshEngine {
         }
     }
 
-    /// Retry-After (RFC 9110 §10.2.3) in its form of seconds, at most an hour; a 429 without one gets five seconds.
-    private static func pause(asked reply: ProviderReply) -> Int64? {
+    /// Of Retry-After a second at least; a 429 without one gets five.
+    private static func pause(asked reply: ProviderReply, at now: Instant) -> Int64? {
         guard reply.status == 429 || reply.status == 503 else { return nil }
-        let asked = reply.headers["retry-after"].flatMap { Int64($0) }
-        if let asked { return min(max(asked, 1), 3600) }
+        if let asked = reply.retryAfterSeconds(at: now) { return max(Int64(asked), 1) }
         return reply.status == 429 ? 5 : nil
     }
 
@@ -113,23 +117,39 @@ extension RefreshEngine {
         // RFC 6749 §6: when none comes, the old one stays.
         if let refreshToken = tokens.refreshToken { credential.refreshToken = refreshToken }
         let refreshExpiresAt = refreshExpiry(tokens, receivedAt, of: flight)
-        let next = policy.nextRefreshAt(
+        let pause = pause(tokens, receivedAt, of: flight)
+        let planned = policy.nextRefreshAt(
             connection.id, generation: connection.generation + 1, receivedAt: receivedAt, expiresAt: tokens.expiresAt,
             refreshExpiresAt: refreshExpiresAt, lastUsedAt: connection.lastUsedAt ?? connection.createdAt)
+        let next = planned.map { max($0, pause?.until ?? $0) }
         let renewal = Renewal(
             credential: credential, scopes: tokens.scopes, receivedAt: receivedAt, expiresAt: tokens.expiresAt,
-            refreshExpiresAt: refreshExpiresAt, nextRefreshAt: next)
+            refreshExpiresAt: refreshExpiresAt, nextRefreshAt: next, pause: pause)
         let end = try rows.store(renewal, for: flight.claim, key: flight.key.key, covers: flight.endpoint.covers)
         switch end {
         case .stored(let generation), .adopted(let generation):
+            // What is over as it comes is nothing to hand out.
+            let isOver = tokens.expiresAt.map { $0 <= receivedAt } ?? false
+            let answer =
+                if isOver, let pause { Self.later(pause.until, at: receivedAt) } else {
+                    RefreshAnswer.refreshed(generation: generation)
+                }
             return Settled(
-                id: connection.id, answer: .refresh(.refreshed(generation: generation)), dueAt: next,
+                id: connection.id, answer: .refresh(answer), dueAt: next,
                 record: record(.refreshed, connection, scopes: tokens.scopes.text))
         case .journaled(let current):
             return Settled(
                 id: connection.id, answer: .refresh(.refreshed(generation: current)), dueAt: nil, record: nil)
         case .removed:
             return Settled(id: connection.id, answer: .refresh(.unavailable), dueAt: nil, record: nil)
+        }
+    }
+
+    private func pause(_ tokens: CredentialTokens, _ receivedAt: Instant, of flight: Flight) -> Renewal.Pause? {
+        guard let expiresAt = tokens.expiresAt else { return nil }
+        let inARow = flight.claim.brief + 1
+        return RefreshPolicy.pause(life: expiresAt.milliseconds - receivedAt.milliseconds, inARow: inARow).map {
+            Renewal.Pause(inARow: inARow, until: Instant(milliseconds: receivedAt.milliseconds + $0))
         }
     }
 

@@ -42,7 +42,11 @@ public final class Keeper: Sendable {
     /// Made at each start and stored nowhere.
     private let minute = MinuteKey()
     private let settings: Mutex<Settings>
-    private let discovered = Mutex<[ProviderID: Provider]>([:])
+    /// What providers that are configured by issuer said about themselves, and when. Kept over a reload: whoever asks in
+    /// between is not told to wait for a document that has hardly changed.
+    private let metadata = Mutex<[ProviderID: (reply: ProviderReply, at: Int64)]>([:])
+    /// Those that could not be asked, to say it once.
+    private let unknown = Mutex<Set<ProviderID>>([])
     private let engine: Handed<RefreshEngine>
     private let upkeep: Handed<Upkeep>
 
@@ -56,7 +60,7 @@ public final class Keeper: Sendable {
         let path = settings.databasePath
         lock = try KeeperLock(path: path + ".keeper")
         let storeKeys = StoreKeys(keys)
-        try Store.prepare(path: path, keys: storeKeys)
+        try Store.prepare(path: path, audit: settings.auditFolder, keys: storeKeys)
         let writer = try Store.Writer(path: path)
         let store = try Store(path: path, writer: writer, keys: storeKeys, random: .system)
         let engine = RefreshEngine(
@@ -95,9 +99,8 @@ public final class Keeper: Sendable {
     /// Takes up changed configuration, without a pause. Any thread.
     public func reload(_ new: Settings) {
         settings.withLock { $0 = new }
-        discovered.withLock { $0 = [:] }
         publish()
-        discover(every: nil)
+        discover(all: true)
     }
 
     /// Finishes what is in flight; then `run` returns. Any thread.
@@ -109,7 +112,7 @@ public final class Keeper: Sendable {
         let upkeep = upkeep
         let stop = UpkeepStop()
         let care = try startThread { upkeep.value.run(until: stop) }
-        discover(every: 30_000)
+        lookForProviders()
         tendAudit()
         turn(engine.value)
         stop.ask()
@@ -159,6 +162,7 @@ public final class Keeper: Sendable {
                     // What was refreshed is stored; the record of it is not worth losing it for.
                     log.error("the activity log cannot be written")
                 }
+            case .say(let sentence): log.warning("\(sentence)")
             }
         }
     }
@@ -179,42 +183,57 @@ public final class Keeper: Sendable {
 
 extension Keeper {
     private static func endpoints(
-        _ settings: Settings, discovered: [ProviderID: Provider] = [:]
+        _ settings: Settings, metadata: [ProviderID: ProviderReply] = [:]
     ) -> [ProviderID: TokenEndpoint] {
         settings.catalogue.providers.filter { $0.value.isConfigured }.mapValues { provider in
-            TokenEndpoint(discovered[provider.id] ?? provider, redirectURI: settings.callbackURL(provider.id))
+            // Of another issuer than the document it does not apply.
+            let known = metadata[provider.id].flatMap { try? provider.applying(metadata: $0) }
+            return TokenEndpoint(known ?? provider, redirectURI: settings.callbackURL(provider.id))
         }
     }
 
     private func publish() {
-        let known = discovered.withLock { $0 }
-        mailbox.put(.endpoints(settings.withLock { Self.endpoints($0, discovered: known) }))
+        let known = metadata.withLock { $0.mapValues(\.reply) }
+        mailbox.put(.endpoints(settings.withLock { Self.endpoints($0, metadata: known) }))
     }
 
-    /// Asks providers that are configured by issuer only for their endpoints, until each has answered.
-    private func discover(every milliseconds: Int?) {
-        let known = discovered.withLock { $0 }
+    private static let lookEvery = 30_000
+    /// As long as workers keep it.
+    private static let knownFor: Int64 = 86_400_000
+
+    private func lookForProviders() {
+        discover()
+        http.after(milliseconds: Self.lookEvery) { [weak self] in self?.lookForProviders() }
+    }
+
+    /// Asks providers that are configured by issuer only for their endpoints, until each has answered, and once a day.
+    private func discover(all: Bool = false) {
+        let since = Moment.now().uptime - Self.knownFor
+        let known = metadata.withLock { $0.filter { $0.value.at > since } }
         let providers = settings.withLock {
             $0.catalogue.providers.values.filter { $0.isConfigured && $0.needsDiscovery }
         }
-        for provider in providers where known[provider.id] == nil {
+        for provider in providers where all || known[provider.id] == nil {
             discover(provider, from: provider.discoveryCalls()[...])
         }
-        guard let milliseconds else { return }
-        http.after(milliseconds: milliseconds) { [weak self] in self?.discover(every: milliseconds) }
     }
 
     private func discover(_ provider: Provider, from calls: ArraySlice<ProviderCall>) {
         guard let call = calls.first else { return }
         http.send(call) { [weak self] result in
             guard let self else { return }
-            if case .success(let reply) = result, reply.status == 200,
-                let found = try? provider.applying(metadata: reply)
+            if case .success(let reply) = result, reply.status == 200, (try? provider.applying(metadata: reply)) != nil
             {
-                discovered.withLock { $0[provider.id] = found }
+                metadata.withLock { $0[provider.id] = (reply, Moment.now().uptime) }
                 publish()
-            } else {
+                if unknown.withLock({ $0.remove(provider.id) }) != nil {
+                    log.warning("\(provider.id.json): its metadata is known again")
+                }
+            } else if calls.count > 1 {
                 discover(provider, from: calls.dropFirst())
+            } else if unknown.withLock({ $0.insert(provider.id).inserted }) {
+                log.warning(
+                    "\(provider.id.json): its metadata cannot be had, or does not fit (\(provider.fault(of: result)))")
             }
         }
     }

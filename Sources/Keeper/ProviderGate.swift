@@ -72,6 +72,7 @@ struct ProviderGate {
 
     /// `invalid_client`: nothing that we hold is dead, and nothing works until someone repairs the registration.
     mutating func refuseClient(until uptime: Int64) { clientRefusedUntil = uptime }
+    mutating func admitClient() { clientRefusedUntil = nil }
 
     private mutating func fill(at uptime: Int64) {
         guard uptime > filledAt else { return }

@@ -91,6 +91,23 @@ extension RefreshPolicy {
     }
 }
 
+// MARK: Tokens that hardly live
+
+extension RefreshPolicy {
+    /// What lives as long as this is renewed no more often than its life says.
+    static let briefMilliseconds: Int64 = 10_000
+    /// How often one that is over as it comes is asked for in the end.
+    static let deadPauseMilliseconds: Int64 = 60_000
+
+    /// A provider that answers with no life at all, or with seconds, must not be asked once for each vend: of such tokens
+    /// each in a row is followed by the next after twice the pause of the one before. What is over is still not handed out.
+    static func pause(life milliseconds: Int64, inARow: Int64) -> Int64? {
+        guard milliseconds < briefMilliseconds else { return nil }
+        let longest = milliseconds > 0 ? briefMilliseconds : deadPauseMilliseconds
+        return min(firstBackoffMilliseconds << min(max(inARow - 1, 0), 16), longest)
+    }
+}
+
 // MARK: The plan after a failure
 
 extension RefreshPolicy {

@@ -95,7 +95,9 @@ extension ProviderReply {
     /// Seconds from a `Retry-After` (RFC 9110 section 10.2.3), number or date, at most an hour.
     public func retryAfterSeconds(at now: Instant) -> Int? {
         guard let text = headers["retry-after"]?.trimmingCharacters(in: .whitespaces) else { return nil }
-        if let seconds = Int(text) { return seconds < 0 ? nil : min(seconds, 3_600) }
+        if !text.isEmpty, text.utf8.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }) {
+            return Int(text).map { min($0, 3_600) } ?? 3_600
+        }
         let format = DateFormatter()
         format.locale = Locale(identifier: "en_US_POSIX")
         format.timeZone = TimeZone(secondsFromGMT: 0)

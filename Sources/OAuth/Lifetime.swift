@@ -12,8 +12,8 @@ public enum Lifetime: Hashable, Sendable {
     public init(_ value: JSONValue?) {
         switch value {
         case .integer(let number): self.init(number)
-        case .number(let number): self = Int64(exactly: number).map { Lifetime($0) } ?? .absent
-        case .string(let text): self = Self.decimal(text).map { Lifetime($0) } ?? .absent
+        case .number(let number): self.init(number)
+        case .string(let text): self = Int64(text).map { Lifetime($0) } ?? Double(text).map { Lifetime($0) } ?? .absent
         case nil, .null, .bool, .array, .object: self = .absent
         }
     }
@@ -22,9 +22,13 @@ public enum Lifetime: Hashable, Sendable {
         self = seconds > Self.maximumSeconds ? .absent : .seconds(max(seconds, 0))
     }
 
-    private static func decimal(_ text: String) -> Int64? {
-        if let whole = Int64(text) { return whole }
-        return Double(text).flatMap { Int64(exactly: $0) }
+    /// A part of a second does not make an end unknown: it is rounded to the safe side.
+    private init(_ seconds: Double) {
+        guard seconds.isFinite else {
+            self = .absent
+            return
+        }
+        self.init(seconds > Double(Self.maximumSeconds) ? .max : Int64(max(seconds, 0).rounded(.down)))
     }
 
     /// The absolute expiry, counted from when the answer was received.

@@ -84,4 +84,14 @@ public enum TransportFailure: Error, Hashable, Sendable {
     case tooLarge
     /// The provider answered with a redirect, which is never followed.
     case redirected
+
+    /// As it is stored and logged.
+    public var code: String {
+        switch self {
+        case .notSent(let reason): "not_sent: \(reason)"
+        case .lost(let reason): "lost: \(reason)"
+        case .tooLarge: "too_large"
+        case .redirected: "redirected"
+        }
+    }
 }

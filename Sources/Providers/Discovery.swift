@@ -10,6 +10,20 @@ public enum DiscoveryError: Error, Hashable, Sendable {
     /// People are to sign in with it, and the document does not say where its keys are.
     case noKeys
     case noIssuer
+
+    /// In words for the operator, none of them the document's.
+    public var words: String {
+        switch self {
+        case .metadata(.status(let status)): "http_\(status)"
+        case .metadata(.notJSON): "not a JSON object"
+        case .metadata(.missing(let member)): "no \(member)"
+        case .metadata(.issuerDiffers): "another issuer"
+        case .endpoint(let name, _): "\(name) is not https"
+        case .noS256: "no S256"
+        case .noKeys: "no jwks_uri"
+        case .noIssuer: "no issuer"
+        }
+    }
 }
 
 extension Provider {
@@ -47,6 +61,21 @@ extension Provider {
         if metadata.sendsIssuer { provider.authorize.requiresIssuer = true }
         if identity.isEmpty, let userinfo = metadata.userinfoEndpoint { provider.identity = [.userinfo(userinfo)] }
         return provider
+    }
+
+    /// Why what came back is not this provider's metadata.
+    public func fault(of result: Result<ProviderReply, TransportFailure>) -> String {
+        switch result {
+        case .failure(let failure): return shownCode(failure.code)
+        case .success(let reply) where reply.status != 200: return "http_\(reply.status)"
+        case .success(let reply):
+            do throws(DiscoveryError) {
+                _ = try applying(metadata: reply)
+                return "it fits now"
+            } catch {
+                return error.words
+            }
+        }
     }
 
     private static func authentication(_ methods: [String]) -> ClientAuthentication {

@@ -11,6 +11,8 @@ public struct Claim: Sendable {
     /// When the first of the requests that are in doubt was armed; this one when none is.
     public let since: Instant
     public let failures: Int64
+    /// How many renewals in a row brought a token that hardly lived (`Renewal.Pause`).
+    public let brief: Int64
     let epoch: Int64
 }
 
@@ -51,7 +53,7 @@ extension Rows {
             }
         return Claim(
             connection: connection, wasAmbiguous: state.intent != .none, since: since, failures: state.failures,
-            epoch: state.leaseEpoch + 1)
+            brief: state.lastCode == Renewal.Pause.code ? state.failures : 0, epoch: state.leaseEpoch + 1)
     }
 
     /// Gives the lease back after an attempt that brought nothing. `mayHaveHappened`: the provider may have spent the

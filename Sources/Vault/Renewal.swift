@@ -12,13 +12,25 @@ public struct Renewal: Sendable {
     public var expiresAt: Instant?
     public var refreshExpiresAt: Instant?
     public var nextRefreshAt: Instant?
+    public var pause: Pause?
+
+    /// After a token that hardly lives the next one is not asked for before a time, whoever asks.
+    public struct Pause: Hashable, Sendable {
+        /// How many there were in a row, this one included.
+        public let inARow: Int64
+        public let until: Instant
+        static let code = "short_lived"
+
+        public init(inARow: Int64, until: Instant) { (self.inARow, self.until) = (inARow, until) }
+    }
 
     public init(
         credential: Credential, scopes: ScopeSet, receivedAt: Instant, expiresAt: Instant?, refreshExpiresAt: Instant?,
-        nextRefreshAt: Instant?
+        nextRefreshAt: Instant?, pause: Pause? = nil
     ) {
         (self.credential, self.scopes, self.receivedAt) = (credential, scopes, receivedAt)
         (self.expiresAt, self.refreshExpiresAt, self.nextRefreshAt) = (expiresAt, refreshExpiresAt, nextRefreshAt)
+        self.pause = pause
     }
 }
 
@@ -76,14 +88,16 @@ extension Rows {
             """
             UPDATE connection SET generation = ?, credential = coalesce(?, credential), scopes = ?, obtained_at_ms = ?,
                 expires_at_ms = ?, refresh_expires_at_ms = ?, next_refresh_at_ms = ?, intent = 'none',
-                lease_owner = NULL, lease_until_ms = NULL, lease_epoch = lease_epoch + ?, failures = 0,
-                not_before_ms = NULL, last_code = NULL, renew_pending = 0,
+                lease_owner = NULL, lease_until_ms = NULL, lease_epoch = lease_epoch + ?, failures = ?,
+                not_before_ms = ?, last_code = ?, renew_pending = 0,
                 status = CASE status WHEN 'reauthorize' THEN 'active' ELSE status END
             WHERE id = ? AND generation = ? AND key_version = ?
             """,
             [
                 generation, credential?.blob, times.scopes, times.receivedAt, times.expiresAt, times.refreshExpiresAt,
-                times.nextRefreshAt, epochMoves ? 1 : 0, current.id.blob, generation - 1, current.keyVersion,
+                times.nextRefreshAt, epochMoves ? 1 : 0, times.pause?.inARow ?? 0,
+                times.pause?.until.milliseconds, times.pause.map { _ in Renewal.Pause.code }, current.id.blob,
+                generation - 1, current.keyVersion,
             ])
         guard done == 1 else { throw VaultError.conflict }
     }
@@ -122,13 +136,15 @@ struct RenewalTimes {
     let scopes: String
     let receivedAt: Int64
     let expiresAt, refreshExpiresAt, nextRefreshAt: Int64?
+    let pause: Renewal.Pause?
 }
 
 extension Renewal {
     var times: RenewalTimes {
         RenewalTimes(
             scopes: scopes.text, receivedAt: receivedAt.milliseconds, expiresAt: expiresAt?.milliseconds,
-            refreshExpiresAt: refreshExpiresAt?.milliseconds, nextRefreshAt: nextRefreshAt?.milliseconds)
+            refreshExpiresAt: refreshExpiresAt?.milliseconds, nextRefreshAt: nextRefreshAt?.milliseconds,
+            pause: pause)
     }
 }
 

@@ -112,6 +112,7 @@ extension RenewalTimes {
         receivedAt = entry["received_at_ms"]
         (expiresAt, refreshExpiresAt) = (entry["expires_at_ms"], entry["refresh_expires_at_ms"])
         nextRefreshAt = entry["next_refresh_at_ms"]
+        pause = nil
     }
 }
 

@@ -26,6 +26,7 @@ struct Check: ParsableCommand {
         let keys: EncryptionKeys
         do throws(SettingsError) {
             settings = try Settings.load(environment: environment)
+            try settings.refuseUnfit()
             keys = try Settings.encryptionKeys(environment: environment)
         } catch {
             if json { show(json: true, "") { Self.write(error, to: &$0) } }
@@ -34,7 +35,7 @@ struct Check: ParsableCommand {
         }
         let storeKeys = StoreKeys(try keys.workerKeys())
         do throws(VaultError) {
-            try Store.examine(path: settings.databasePath, keys: storeKeys)
+            try Store.examine(path: settings.databasePath, audit: settings.auditFolder, keys: storeKeys)
         } catch {
             if json { show(json: true, "") { Self.write("\(error)", to: &$0) } }
             complain("\(error)")

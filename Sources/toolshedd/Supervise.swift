@@ -30,6 +30,7 @@ struct Supervise: ParsableCommand {
     private func plan(_ given: consuming OwnEnvironment) throws -> SupervisorPlan {
         try SecureHeap.start(bytes: 256 * 1024)
         let settings = try Settings.load(environment: given.variables)
+        try settings.refuseUnfit()
         for warning in settings.warnings { say("warning: \(warning)") }
         let keys = try RoleKeyMaterial(try Settings.encryptionKeys(environment: given.variables))
         given.forget("ENCRYPTION_KEY")
@@ -49,6 +50,8 @@ struct Supervise: ParsableCommand {
             check: {
                 do {
                     let settings = try Settings.load(environment: environment.variables)
+                    try settings.refuseUnfit()
+                    for warning in settings.warnings { say("warning: \(warning)") }
                     return .success(
                         ChildConfiguration(workers: settings.workers, settings: environment.childSettings()))
                 } catch {

@@ -19,7 +19,7 @@ struct Work: ParsableCommand {
             let http = try ProviderHTTP(caFile: settings.caFile)
             let channel = KeeperChannel(http: http, warmSeconds: settings.warmSeconds)
             let worker = try Worker(
-                settings: settings, keys: keys, listener: 0, peers: [try userID(of: settings.peerUser)],
+                settings: settings, keys: keys, listener: 0, peers: [try settings.peerUserID()],
                 limits: Limits(), http: http,
                 keeper: KeeperPort(
                     isAttached: { channel.isAttached },
@@ -33,21 +33,5 @@ struct Work: ParsableCommand {
             let control = child.control
             try worker.run(worn: { try? control.send(.worn, $0) }) { try? control.send(.ready) }
         }
-    }
-
-    enum Failure: Error, CustomStringConvertible {
-        case unknownUser(String)
-        var description: String {
-            switch self {
-            case .unknownUser(let name): "TOOLSHED_PEER_USER: there is no user '\(name)'."
-            }
-        }
-    }
-
-    /// The user whose connections are accepted: a name, or a number.
-    private func userID(of name: String) throws(Failure) -> uid_t {
-        if let number = uid_t(name) { return number }
-        guard let entry = getpwnam(name) else { throw .unknownUser(name) }
-        return entry.pointee.pw_uid
     }
 }

@@ -1,6 +1,8 @@
 """toolshedd check and providers: what holds, what is unwise, what is wrong, and never a secret."""
 
+import json
 import os
+import re
 
 import pytest
 
@@ -48,6 +50,36 @@ def test_what_is_permitted_and_unwise_is_said(fresh):
     assert "corp" not in instance.toolshedd("check").stderr
 
 
+def test_every_command_that_ends_answers_in_json_when_asked(fresh):
+    instance = fresh(double=False)
+
+    def leaves(command: dict, path: list[str]):
+        parts = [part for part in command.get("subcommands", []) if part["commandName"] != "help"]
+        return [leaf for part in parts for leaf in leaves(part, [*path, part["commandName"]])] or [(path, command)]
+
+    tree = json.loads(instance.toolshedd("--experimental-dump-help").stdout)["command"]
+    commands = {" ".join(path): {name["name"] for argument in command["arguments"] for name in argument.get("names", [])}
+                for path, command in leaves(tree, [])}
+    # What runs until it is stopped, and what is no operator's.
+    kept = {"supervise", "work", "keep", "openapi"}
+    assert {"plugin remove", "identity add", "identity remove", "audit key"} < set(commands)
+    assert [name for name, options in commands.items() if "json" not in options and name not in kept] == []
+
+    person = instance.json("invite", "Somebody")["userId"]
+    name = ["--header", "somebody"]
+    known = {"issuer": "header", "subject": "somebody"}
+    assert instance.json("identity", "add", person, *name) == {"userId": person} | known
+    assert instance.json("identity", "list", person) == [known]
+    assert instance.json("identity", "remove", *name) == known
+    plugin = instance.json("plugin", "add", "A bot")["pluginId"]
+    assert instance.json("plugin", "remove", plugin) == {"pluginId": plugin} and instance.json("plugin", "list") == []
+    secret = instance.dir / "audit.secret"
+    made = instance.json("audit", "key", str(secret))
+    assert set(made) == {"file", "auditKey"} and made["file"] == str(secret) and secret.exists()
+    (instance.dir / "etc/toolshed.yaml").write_text(f"version: 1\naudit_key: {made['auditKey']}\n")
+    assert instance.json("check")["ok"]
+
+
 def test_a_wrong_file_is_refused_with_its_line(fresh):
     instance = fresh(double=False)
     instance.provide("corp", CORP.replace("issuer", "isuer"))
@@ -57,6 +89,20 @@ def test_a_wrong_file_is_refused_with_its_line(fresh):
     assert f"{file}:4:5: providers.corp.isuer: unknown field" in said.stderr
     answer = instance.toolshedd("check", "--json", ok=False)
     assert '"line":4' in answer.stdout and '"field":"providers.corp.isuer"' in answer.stdout
+
+
+@pytest.mark.parametrize("variable, value", [
+    ("TOOLSHED_CA_FILE", "/nowhere/ca.pem"), ("TOOLSHED_CA_FILE", __file__), ("TOOLSHED_PEER_USER", "nobody-of-this-name"),
+    ("TOOLSHED_STATE_DIR", "/nowhere/state")])
+def test_what_the_machine_lacks_is_told_by_check_as_by_a_start(fresh, variable, value):
+    instance = fresh(double=False)
+    wrapper = instance.dir / "bin/toolshedd"
+    # The wrapper says folders and user itself.
+    text = re.sub(rf'{variable}="[^"]*"', f'{variable}="{value}"', wrapper.read_text())
+    wrapper.write_text(text.replace("exec ", f'export {variable}="{value}"\nexec '))
+    for command in ("check", "supervise"):
+        done = instance.toolshedd(command, ok=False)
+        assert done.returncode == 78 and variable in done.stderr and value in done.stderr, done.stderr
 
 
 def test_a_secret_that_others_may_read_is_refused(fresh):

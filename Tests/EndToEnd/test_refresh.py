@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import hashlib
+import math
 import time
 
 import pytest
@@ -104,6 +105,27 @@ def test_what_is_not_the_providers_no_never_ends_a_grant(kind, person, plugin, d
     assert healed[0].json()["accessToken"] != first["accessToken"] and healed[0].json()["expiresIn"] > 3000
 
 
+@pytest.mark.parametrize("life", [0, -5, "0"])
+def test_a_provider_whose_tokens_are_over_as_they_come_is_not_asked_at_every_vend(life, person, plugin, double):
+    double.set("generic", expires_in=3600, refresh="rotate")
+    first = connected(person, plugin)
+    person.instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0 WHERE id = ?",
+                        base64.urlsafe_b64decode(person.connections()[0]["id"][2:] + "=="))
+    double.set("generic", expires_in=life)
+    begun = time.monotonic()
+    for _ in range(30):
+        refused = plugin.vend("corp", ["read"], user=person)
+        assert_problem(refused, 503, "provider-unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+    # Each pause is twice the one before.
+    assert 1 <= double.count("generic", "refresh") <= 2 + math.log2(1 + time.monotonic() - begun)
+    assert person.connections()[0]["status"] == "active", "nobody said that the grant is gone"
+    double.set("generic", expires_in=3600)
+    healed = until(lambda: [r for r in [plugin.vend("corp", ["read"], user=person)] if r.status_code == 200],
+                   "a token, once the provider has come to its senses")
+    assert healed[0].json()["accessToken"] != first["accessToken"] and healed[0].json()["expiresIn"] > 3000
+
+
 def test_a_refused_client_is_told_and_a_reload_after_the_repair_ends_it(fresh):
     instance = fresh().start()
     person, plugin, double = Person(instance), Plugin(instance), instance.double
@@ -115,8 +137,23 @@ def test_a_refused_client_is_told_and_a_reload_after_the_repair_ends_it(fresh):
         refused = plugin.vend("corp", ["read"], user=person)
         assert refused.status_code == 424 and refused.json()["error"] == "provider-misconfigured", refused.text
     assert double.count("generic", "refresh") == 1, "nobody hammers a provider that does not know us"
+    # The operator is told, once and not at every vend.
+    told = "corp does not accept our client (invalid_client)"
+    until(lambda: told in instance.log(), "the operator to be told")
+    double.fault("generic", "exchange", "invalid_client", times=1)
+    Person(instance).connect({"owner": "toolshed", "bridge": "corp", "scope": "read"})
+    until(lambda: "corp: no token for a code (invalid_client)" in instance.log(), "the operator to be told of a consent")
     double.set("generic", expires_in=3600)
     assert instance.reload().returncode == 0
+    assert plugin.token("corp", ["read"], user=person)["refreshed"] is True
+    until(lambda: "corp renews tokens again" in instance.log(), "the end of it to be told")
+    assert instance.log().count(told) == 1
+
+    # While a reload asks again for what the provider says about itself, what it said before holds.
+    double.fault("generic", "discovery", "500")
+    assert instance.reload().returncode == 0
+    until(lambda: "corp: its metadata cannot be had, or does not fit (http_500)" in instance.log(), "the operator to be told")
+    instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0")
     assert plugin.token("corp", ["read"], user=person)["refreshed"] is True
 
 

@@ -178,11 +178,14 @@ struct EngineTests {
         #expect(seconds > 50 && seconds <= 60)
     }
 
-    @Test("A pause that a provider asks for holds for all its connections, and a caller is told how long")
-    func pause() throws {
+    /// The clock stands at Fri, 15 Jan 2027 08:00:02 GMT and some milliseconds when it is asked for.
+    @Test(
+        "A pause that a provider asks for, in seconds or as a date, holds for all its connections, and a caller is told how long",
+        arguments: ["30", "Fri, 15 Jan 2027 08:00:33 GMT"])
+    func pause(retryAfter: String) throws {
         let (one, two) = (try connect(life: 0), try connect(life: 0))
         let calls = sent(engine.handle([try hold(one), try hold(two), refresh(one)]))
-        let reply = ProviderReply(status: 429, headers: ["retry-after": "30"])
+        let reply = ProviderReply(status: 429, headers: ["retry-after": retryAfter])
         let landed = engine.handle([.completed(call: calls[0].id, .success(reply))])
         guard case .refresh(.retryLater) = try #require(answers(landed).first) else {
             Issue.record("\(landed)")
@@ -250,6 +253,46 @@ struct EngineTests {
         #expect(longest >= 60_000)
     }
 
+    @Test(
+        "A provider whose tokens are over as they come is asked less and less, and what lives for seconds keeps a pace",
+        arguments: [(0, 60_000), (1, 10_000), (9, 10_000)] as [(Int64, Int64)])
+    func briefLives(life: Int64, longest: Int64) throws {
+        let id = try connect(life: 0)
+        func ask() throws -> [RefreshEngine.Effect] {
+            let generation = try shelf.state(id).connection.generation
+            return engine.handle([try hold(id, generation: generation), refresh(id, generation)])
+        }
+        var calls: [Int64] = []
+        let end = clock.moment.uptime + 600_000
+        while clock.moment.uptime < end {
+            if let call = sent(try ask()).first {
+                calls.append(clock.moment.uptime)
+                let reply = ProviderReply(status: 200, body: Array("ok a\(calls.count) - \(life)".utf8))
+                for answer in answers(engine.handle([.completed(call: call.id, .success(reply))])) {
+                    // What is over is nothing to hand out.
+                    guard case .refresh(.refreshed) = answer else {
+                        #expect(life == 0)
+                        continue
+                    }
+                    #expect(life > 0)
+                }
+            }
+            clock.advance(250)
+        }
+        let pauses = zip(calls, calls.dropFirst()).map { $1 - $0 }
+        #expect(try #require(pauses.first) <= 1_500 + life * 1000)
+        #expect(pauses.suffix(5).allSatisfy { $0 >= longest - 250 && $0 <= longest + 1_000 })
+        #expect(zip(pauses, pauses.dropFirst()).allSatisfy { $0 <= $1 + 3_000 })
+        // It has come to its senses: nothing is left of it.
+        clock.advance(longest)
+        let call = try #require(sent(try ask()).first)
+        _ = engine.handle([
+            .completed(call: call.id, .success(ProviderReply(status: 200, body: Array("ok good -".utf8))))
+        ])
+        let state = try shelf.state(id)
+        #expect(state.notBefore == nil && state.failures == 0 && state.lastCode == nil)
+    }
+
     @Test("A refresh token in doubt is not shown on anybody's word while its access token lives")
     func askedInDoubt() throws {
         let id = try connect()
@@ -275,6 +318,38 @@ struct EngineTests {
         #expect(try shelf.state(one).connection.status == .active)
         engine.replace(endpoints: [provider: model.endpoint()])
         #expect(sent(engine.handle([refresh(one)])).count == 1)
+    }
+
+    @Test("The operator hears of a provider's trouble when it begins and when it ends, and not at every call")
+    func troubles() throws {
+        let id = try connect(life: 0)
+        func said(_ reply: Result<ProviderReply, TransportFailure>) throws -> [String] {
+            clock.advance(RefreshPolicy.longestBackoffMilliseconds / 20)
+            let generation = try shelf.state(id).connection.generation
+            let call = try #require(
+                sent(engine.handle([try hold(id, generation: generation), refresh(id, generation)])).first)
+            let effects = engine.handle([.completed(call: call.id, reply)])
+            return effects.compactMap { if case .say(let sentence) = $0 { sentence } else { nil } }
+        }
+        let broken = Result<ProviderReply, TransportFailure>.failure(.notSent("Could not resolve hostname"))
+        #expect(try said(broken).isEmpty && said(broken).isEmpty)
+        #expect(
+            try said(broken) == [
+                "acme cannot be asked for tokens (not_sent: Could not resolve hostname); no connection is lost"
+            ])
+        #expect(try said(broken).isEmpty)
+        #expect(
+            try said(.success(ProviderReply(status: 200, body: Array("ok a - 0".utf8)))) == ["acme renews tokens again"]
+        )
+        clock.advance(60_000)
+        let refused = ProviderReply(status: 401, body: Array("error invalid_client".utf8))
+        let first = try said(.success(refused))
+        #expect(first.count == 1 && first[0].hasPrefix("acme does not accept our client (invalid_client)"))
+        clock.advance(120_000)
+        #expect(try said(.success(refused)).isEmpty)
+        clock.advance(Troubles.sayAgainAfter)
+        #expect(try said(.success(refused)).count == 1)
+        #expect(shownCode("a\nb") == "a code that is no plain word")
     }
 
     @Test("A leaving keeper claims nothing, finishes what is under way, and then is idle")

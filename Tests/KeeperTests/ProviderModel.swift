@@ -108,7 +108,8 @@ final class ProviderModel {
             judge: { reply, scopes, receivedAt in
                 let words = String(decoding: reply.body, as: UTF8.self).split(separator: " ").map(String.init)
                 switch (words.first, words.count) {
-                case ("ok", 3):
+                case ("ok", 3), ("ok", 4):
+                    let life = words.count == 4 ? Int64(words[3]) ?? life : life
                     guard let access = try? SecretText(words[1]) else { return .unknown("memory") }
                     return .tokens(
                         CredentialTokens(

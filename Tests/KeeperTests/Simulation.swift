@@ -305,7 +305,7 @@ final class Simulation {
             case .send(let id, let call, let deadline):
                 try send(id, call, process, deadline: Int64(deadline), wasProbing: wasProbing)
             case .answer(let waiter, let answer): try answered(Int(waiter.serial), answer)
-            case .record: break
+            case .record, .say: break
             }
         }
     }

@@ -168,6 +168,7 @@ struct SlackTests {
         }
         #expect(wait("30") == 30)
         #expect(wait("86400") == 3_600)
+        #expect(wait("99999999999999999999999999") == 3_600)
         #expect(wait("-1") == nil)
         #expect(wait("soon") == nil)
         // 1,800,000,000 s after 1970.

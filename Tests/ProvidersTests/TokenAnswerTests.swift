@@ -30,7 +30,8 @@ struct TokenAnswerTests {
         "CO-11 a lifetime is read however it is written",
         arguments: [
             (#""3600""#, 3_600), ("3600", 3_600), ("3600.0", 3_600), (#""3600.0""#, 3_600), ("0", 0), ("-1", 0),
-            (#""-5""#, 0), (#""abc""#, nil), ("3600.5", nil), ("null", nil), ("true", nil), ("[1]", nil),
+            (#""-5""#, 0), (#""abc""#, nil), ("3600.5", 3_600), ("0.5", 0), (#""-1e30""#, 0), ("-1e30", 0),
+            (#""nan""#, nil), ("null", nil), ("true", nil), ("[1]", nil),
             ("4294967296", nil),
             ("1e300", nil), (#""""#, nil), (#"" 60""#, nil),
         ] as [(String, Int64?)])
