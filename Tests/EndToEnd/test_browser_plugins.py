@@ -46,7 +46,7 @@ def test_the_page_says_by_which_key_a_plugin_asks(page, person, instance, double
     for plugin, key in ((library, library.register(person)), (plain, plain), (own, own)):
         person.connect(key.link("github", ["repo"], user=person)["authorizationUrl"])
         assert key.token("github", ["repo"], user=person)
-    entry = lambda: next(e for e in person.get("/api/plugins?limit=500").json()["plugins"] if e["id"] == library.id)  # noqa: E731
+    entry = lambda: next(e for e in person.plugins() if e["id"] == library.id)  # noqa: E731
     until(lambda: entry()["keyUsedAt"], "the use was noted")
     page.goto("/vault")
     expect(row(page, "Plugins", library.name)).to_contain_text("It uses a key of your own, which opens nothing of anybody else’s. Last used ")
@@ -74,7 +74,7 @@ def test_a_plugin_is_narrowed_muted_and_ended_on_the_page(page, person, instance
     look(page, "vault-plugin-limits", every=True)
     found.get_by_role("button", name="Save limits").click()
     expect(status(page)).to_contain_text("is limited as you said")
-    limits = next(entry for entry in person.get("/api/plugins?limit=500").json()["plugins"] if entry["id"] == plugin.id)["limits"]
+    limits = next(entry for entry in person.plugins() if entry["id"] == plugin.id)["limits"]
     assert limits == {"providers": ["linear", "slack"], "scopes": {"linear": ["read"], "slack": ["chat:write"]},
                       "ratePerMinute": 120, "calls": [{"provider": "linear", "methods": ["POST"], "path": "/graphql"}]}
     assert plugin.vend("github", ["repo"], user=person).status_code == 404

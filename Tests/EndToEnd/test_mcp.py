@@ -8,7 +8,7 @@ import pytest
 from harness.answers import assert_headers, assert_problem
 from harness.instance import Instance
 from harness.oauth import Client
-from harness.people import Bearer, Person, Plugin
+from harness.people import Bearer, Person, Plugin, mistyped
 from harness.upstream import Upstream, raw, reply as answer
 from harness.waiting import until
 
@@ -146,7 +146,7 @@ def test_without_a_credential_the_challenge_says_where_to_begin(place, method):
 
 def test_a_bad_token_is_told_apart(place, person, client):
     cookie = person.http.cookies["__Host-toolshed"]
-    for credential in ("Bearer nonsense", "Basic eA==", "Bearer " + client.tokens["access_token"][:-1] + "x", f"Bearer {cookie}",
+    for credential in ("Bearer nonsense", "Basic eA==", "Bearer " + mistyped(client.tokens["access_token"]), f"Bearer {cookie}",
                        "Bearer " + client.tokens["refresh_token"]):
         said = challenge(place.instance.post("/mcp", json={}, headers={"Authorization": credential}), 401)
         assert said["error"] == "invalid_token" and "resource_metadata" in said and "scope=" not in said["error_description"]

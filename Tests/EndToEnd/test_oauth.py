@@ -8,7 +8,7 @@ import pytest
 
 from harness.flow import at_once
 from harness.oauth import CLI, Client, command_line, granted, parameters, pkce, refused
-from harness.people import SAME_ORIGIN, Person, Plugin
+from harness.people import SAME_ORIGIN, Person, Plugin, mistyped
 
 GITHUB = {"owner": "toolshed", "bridge": "github", "scope": "repo"}
 
@@ -205,7 +205,7 @@ def test_a_code_of_another_client_or_of_nobody_is_refused(person, client, instan
     another = Client(instance)
     code, verifier = another.code(person)
     refused(client.exchange(code, verifier), "invalid_grant")
-    for made in ("tsg_" + "A" * 70, "", code[:-1] + "x", client_token_of(person, instance)):
+    for made in ("tsg_" + "A" * 70, "", mistyped(code), client_token_of(person, instance)):
         refused(client.exchange(made, verifier), "invalid_grant" if made else "invalid_request")
 
 

@@ -26,7 +26,7 @@ def let_in(person: Person, plugin: Bearer, provider: str = "github", *scopes: st
 
 
 def listed(person: Person, plugin: Bearer) -> dict:
-    return next(entry for entry in person.get("/api/plugins?limit=500").json()["plugins"] if entry["id"] == plugin.id)
+    return next(entry for entry in person.plugins() if entry["id"] == plugin.id)
 
 
 @pytest.fixture(scope="module")

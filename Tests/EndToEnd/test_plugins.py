@@ -28,7 +28,7 @@ def change(person: Person, plugin: Bearer, **members):
 
 
 def listed(person: Person, plugin: Bearer) -> dict:
-    return next(entry for entry in person.get("/api/plugins?limit=500").json()["plugins"] if entry["id"] == plugin.id)
+    return next(entry for entry in person.plugins() if entry["id"] == plugin.id)
 
 
 @pytest.fixture(scope="module")

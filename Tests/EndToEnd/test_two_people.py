@@ -138,7 +138,7 @@ def ada(instance):
         if "get" in item and "{" not in path and path.startswith("/api/"):
             ids |= set(re.findall(r'"([a-z]_[A-Za-z0-9_-]{22})"', person.get(path).text))
     # The operator's plugins are everybody's, by their names.
-    plugins = person.get("/api/plugins?limit=500").json()["plugins"]
+    plugins = person.plugins()
     everybodys = {entry["id"] for entry in plugins if entry["addedBy"] == "operator"}
     return person, ids - everybodys, Bearer(instance, own["key"], own["id"])
 

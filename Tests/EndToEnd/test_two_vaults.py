@@ -135,7 +135,7 @@ def test_a_plugin_whose_consent_came_while_the_vault_got_a_new_key_is_let_in_whe
     assert result(person, arrived)["status"] == "connected"
     assert plugin.get(f"/api/requests/{need['requestId']}").json()["status"] == "completed"
     assert plugin.token("github", ["repo"], user=person)
-    [reach] = next(p for p in person.get("/api/plugins?limit=500").json()["plugins"] if p["id"] == plugin.id)["connections"]
+    [reach] = next(p for p in person.plugins() if p["id"] == plugin.id)["connections"]
     assert reach["status"] == "live"
 
 
@@ -149,7 +149,7 @@ def test_a_plugin_that_is_let_in_by_keep_in_the_other_browser_gets_its_key_when_
     shown = elsewhere.get(outcome).json()
     assert elsewhere.post(outcome, {"decision": "keep", "formToken": shown["formToken"]}).json()["status"] == "kept"
     assert plugin.link("github", ["gist"], user=person)["reason"] == "plugin-not-approved"
-    [reach] = next(p for p in elsewhere.get("/api/plugins?limit=500").json()["plugins"] if p["id"] == plugin.id)["connections"]
+    [reach] = next(p for p in elsewhere.plugins() if p["id"] == plugin.id)["connections"]
     assert reach["status"] == "waiting" and reach["tokens"] is None
     if is_withdrawn:
         assert elsewhere.delete(f"/api/plugins/{plugin.id}").status_code == 200

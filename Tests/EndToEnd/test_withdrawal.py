@@ -57,7 +57,7 @@ def test_a_token_without_an_end_is_said_to_live(person, plugin, double):
 
 
 def held(person: Person, plugin: Plugin) -> list[str | None]:
-    plugins = person.get("/api/plugins?limit=500").json()["plugins"]
+    plugins = person.plugins()
     return [entry["tokens"] for entry in next(p for p in plugins if p["id"] == plugin.id)["connections"]]
 
 

@@ -124,6 +124,16 @@ class Person:
         assert reply.status_code == 200, reply.text
         return reply.json()["connections"]
 
+    def plugins(self) -> list[dict]:
+        """All of them, by as many pages as it takes: the operator's are everybody's."""
+        found, after = [], None
+        while True:
+            reply = self.get("/api/plugins", params={"limit": 500} | ({"after": after} if after else {}))
+            assert reply.status_code == 200, reply.text
+            found, after = found + reply.json()["plugins"], reply.json()["next"]
+            if after is None:
+                return found
+
     def own_plugin(self, name: str | None = None) -> "Bearer":
         """A plugin of this person's own."""
         reply = self.post("/api/plugins", {"name": name or f"Own {next(_numbers)} of {self.user_id[2:8]}"})
@@ -202,3 +212,8 @@ def link_members(link) -> dict[str, str]:
     if isinstance(link, dict):
         return link
     return dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
+
+
+def mistyped(credential: str) -> str:
+    """The same but for its last character."""
+    return credential[:-1] + ("a" if credential[-1] != "a" else "b")
