@@ -1,6 +1,7 @@
 """One whole instance in a folder: the same scripts/instance that make up uses, on a free port."""
 
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -21,10 +22,19 @@ ROOT = Path(__file__).resolve().parents[3]
 BINARY = Path(os.environ.get("TOOLSHEDD", ROOT / ".build/debug/toolshedd"))
 
 
+# Below those that the kernel gives to clients, or one might take an instance's port while it is stopped; each process begins
+# elsewhere, for another's may be laid out and not yet listened at.
+_ports = itertools.count(10240 + os.getpid() * 512 % 20480)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Instance:
