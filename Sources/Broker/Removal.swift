@@ -131,9 +131,13 @@ extension Broker {
     }
 
     private func tellProvider(of gone: Gone, at now: Instant) throws -> Step<RemovalResult> {
-        guard let provider = catalogue[gone.connection.provider], let credential = gone.credential else {
+        guard let credential = gone.credential else {
             let page = catalogue[gone.connection.provider]?.manageURL
             return .done(RemovalResult(atProvider: .notApplicable, manageURL: page))
+        }
+        // The operator took the provider out, and the grant lives on there.
+        guard let provider = catalogue[gone.connection.provider] else {
+            return .done(RemovalResult(atProvider: .failed, manageURL: nil))
         }
         if gone.sharesGrant, provider.revokesAtProvider, provider.revocationIsWide {
             return .done(RemovalResult(atProvider: .notApplicable, isShared: true, manageURL: provider.manageURL))
@@ -163,7 +167,13 @@ extension Broker {
     private func revoke(
         _ accessToken: SecretText?, _ refreshToken: SecretText?, at provider: Provider
     ) throws -> Step<RemovalResult.AtProvider> {
-        let call = try provider.revocationCall(accessToken: accessToken, refreshToken: refreshToken)
+        let call: ProviderCall?
+        do throws(ProviderError) {
+            call = try provider.revocationCall(accessToken: accessToken, refreshToken: refreshToken)
+        } catch {
+            // No client id any more, or an address that is not known: the connection is gone here all the same.
+            return .done(.failed)
+        }
         guard let call else { return .done(.unsupported) }
         return .send(call) { _, result in
             switch result {

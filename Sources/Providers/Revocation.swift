@@ -45,8 +45,8 @@ extension Provider {
         let refreshFirst = revoke.which == .refresh
         guard let secret = refreshFirst ? refreshToken ?? accessToken : accessToken ?? refreshToken else { return nil }
         let isRefresh = refreshFirst ? refreshToken != nil : accessToken == nil
-        guard isConfigured else { throw .notConfigured }
-        guard let url = expand(template) else { throw .notDiscovered }
+        // Where the token alone is enough, it is taken back by a service that has no client there any more.
+        guard let url = expand(template) else { throw client == nil ? .notConfigured : .notDiscovered }
         var headers: [ProviderCall.Header] = []
         var fields = RequestFields()
         switch revocationStyle {

@@ -1,5 +1,6 @@
 """Taking back at the provider, with the honest four-valued result; how far it reaches is said before."""
 
+import re
 import threading
 
 import pytest
@@ -115,6 +116,31 @@ def test_a_provider_that_fails_is_said_to_have_and_it_is_gone_here(able, bridge,
     removed = person.delete(f"/api/connections/{connection['id']}").json()
     assert (removed["local"], removed["provider"]) == ("removed", "failed") and removed["manageUrl"]
     assert person.connections() == []
+
+
+def test_what_the_operator_took_out_is_still_taken_back_or_told_as_it_is(fresh):
+    """Google takes a token without the client's id; GitHub wants id and secret; what is in no file can be asked nothing."""
+    instance = fresh()
+    doubles = switched_on(instance.double.provider_files(), "token")
+    instance.provide("doubles", doubles)
+    instance.start()
+    instance.double.set("github", revoke=True)
+    people = {bridge: Person(instance) for bridge in ("google", "github", "demo")}
+    for bridge, person in people.items():
+        person.connect(LINKS[bridge])
+    without = re.sub(r"    client: \{ id: (google|github)-client.*\n", "", doubles)
+    instance.provide("doubles", without)
+    (instance.dir / "etc/providers.d/demo.yaml").unlink()
+    assert instance.reload().returncode == 0
+    for bridge, expected in (("google", "revoked"), ("github", "failed"), ("demo", "failed")):
+        person = people[bridge]
+        [connection] = person.connections()
+        reply = person.delete(f"/api/connections/{connection['id']}")
+        assert (reply.status_code, reply.json()["provider"]) == (200, expected), (bridge, reply.text)
+        assert person.connections() == []
+        event = {"revoked": "revoked", "failed": "revocation-failed"}[expected]
+        until(lambda: {"removed", event} <= set(recorded(person)), "the provider's answer")
+    assert live(instance, "google") == [False] and live(instance, "github") == [True]
 
 
 def test_what_was_connected_beside_is_not_ended_by_the_grant_and_is_by_the_token(able):
