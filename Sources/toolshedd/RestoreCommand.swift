@@ -59,38 +59,36 @@ struct RestoreCommand: ParsableCommand {
             try? files.removeItem(atPath: staged.folder)
             throw error
         }
-        // Where the database was lost, what was recorded since the backup is there still.
-        let kept = isThere || files.fileExists(atPath: settings.auditFolder) ? try Self.moveAside(settings) : nil
-        // The database goes last and in one step: there is one at every moment, the old or the new.
-        if files.fileExists(atPath: staged.audit) {
+        func putAudit() throws {
+            guard files.fileExists(atPath: staged.audit) else { return }
             try files.moveItem(atPath: staged.audit, toPath: settings.auditFolder)
         }
+        var aside = Aside(folder: "\(settings.stateDirectory)/replaced-\(Instant.now().milliseconds)")
+        // The database stays in place until the new one takes it.
+        try aside.take(settings.databasePath, as: "toolshed.sqlite", leaving: true)
+        // A log of changes belongs to its database: beside another one it would be taken for that one's. It may be there
+        // where the database is lost.
+        for ending in ["-wal", "-shm"] {
+            try aside.take(settings.databasePath + ending, as: "toolshed.sqlite" + ending)
+        }
+        if isThere {
+            try aside.take(settings.auditFolder, as: "audit")
+            try putAudit()
+        }
+        // In one step: where there was a database there is one at every moment, the old or the new.
         guard rename(staged.database, settings.databasePath) == 0 else {
             throw CopyRefusal("\(settings.databasePath) cannot be written", errno)
+        }
+        if !isThere {
+            // Until one was there again, the records said that it was lost.
+            try aside.take(settings.auditFolder, as: "audit")
+            try putAudit()
         }
         try files.removeItem(atPath: staged.folder)
         // What is in the files was on the disk before; only their names are new here.
         try CopiedState.sync(settings.stateDirectory)
         _ = consume lock
-        report(settings, kept: kept)
-    }
-
-    /// What is there now, under a name of its own. The database stays in place until the new one takes it.
-    private static func moveAside(_ settings: Settings) throws -> String {
-        let kept = "\(settings.stateDirectory)/replaced-\(Instant.now().milliseconds)"
-        let files = FileManager.default
-        try files.createDirectory(atPath: kept, withIntermediateDirectories: false)
-        if files.fileExists(atPath: settings.databasePath) {
-            try files.linkItem(atPath: settings.databasePath, toPath: kept + "/toolshed.sqlite")
-        }
-        // A log of changes belongs to its database: beside another one it would be taken for that one's.
-        for ending in ["-wal", "-shm"] where files.fileExists(atPath: settings.databasePath + ending) {
-            try files.moveItem(atPath: settings.databasePath + ending, toPath: kept + "/toolshed.sqlite" + ending)
-        }
-        if files.fileExists(atPath: settings.auditFolder) {
-            try files.moveItem(atPath: settings.auditFolder, toPath: kept + "/audit")
-        }
-        return kept
+        report(settings, kept: aside.isMade ? aside.folder : nil)
     }
 
     private func report(_ settings: Settings, kept: String?) {
@@ -101,6 +99,27 @@ struct RestoreCommand: ParsableCommand {
                 $0.member("database", settings.databasePath)
                 if let kept { $0.member("kept", kept) }
             }
+        }
+    }
+}
+
+/// A folder for what was there, made when there is something to put into it.
+private struct Aside {
+    let folder: String
+    private(set) var isMade = false
+
+    init(folder: String) { self.folder = folder }
+
+    /// Nothing where there is nothing. `leaving`: under its old name, too.
+    mutating func take(_ path: String, as name: String, leaving: Bool = false) throws {
+        let files = FileManager.default
+        guard files.fileExists(atPath: path) else { return }
+        if !isMade { try files.createDirectory(atPath: folder, withIntermediateDirectories: false) }
+        isMade = true
+        if leaving {
+            try files.linkItem(atPath: path, toPath: "\(folder)/\(name)")
+        } else {
+            try files.moveItem(atPath: path, toPath: "\(folder)/\(name)")
         }
     }
 }

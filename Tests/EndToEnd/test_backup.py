@@ -137,6 +137,27 @@ def test_a_database_that_was_lost_is_not_taken_for_a_first_start(told):
     assert person.get("/api/me").status_code == 401 and Person(instance).connections() == []
 
 
+def test_a_copy_is_not_put_beside_the_log_of_the_database_that_was_lost(told):
+    """After a crash the log holds commits; SQLite would read them into whatever database stands beside it."""
+    instance, person, plugin, token, backup = told
+    later = [Person(instance) for _ in range(3)]
+    supervisor, children = instance.pid(), instance.children("work") + instance.children("keep")
+    for pid in [supervisor, *children]:
+        instance.kill(pid)
+    until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children), "them to end")
+    instance.stop()
+    state = instance.dir / "state"
+    log = (state / "toolshed.sqlite-wal").read_bytes()
+    assert log, "a log with commits"
+    (state / "toolshed.sqlite").unlink()
+    restored = json.loads(instance.toolshedd("restore", str(backup), "--json").stdout)
+    assert (Path(restored["kept"]) / "toolshed.sqlite-wal").read_bytes() == log
+    instance.start()
+    assert plugin.token("corp", ["read"], user=person)["accessToken"] == token["accessToken"]
+    assert [one.get("/api/me").status_code for one in later] == [401] * 3
+    assert Database(instance).run("PRAGMA integrity_check") == [("ok",)]
+
+
 def test_a_backup_is_never_written_over_and_never_half_there(running):
     instance, _, _, _, backup = running
     before = files_of(backup)
