@@ -28,6 +28,8 @@ final class Upkeep {
     private let said: @Sendable (String) -> Void
     private var truncateAt: Int64
     private var watch: WALWatch?
+    /// The wall clock less the time since boot; nil: times are still to be looked at.
+    private var clockOffset: Int64?
 
     init(
         checkpointer: Checkpointer, store: Store, watch: WALWatch? = nil, auditFolder: String, auditKeepDays: Int64 = 0,
@@ -49,6 +51,7 @@ final class Upkeep {
 
     /// What is due now. What fails is tried again in its next turn.
     func round(at moment: Moment) {
+        mendClock(at: moment)
         let folds = moment.uptime >= foldAt
         let before = Self.processorMilliseconds()
         if folds { attempt { _ = try folder.fold(at: moment.wall) } }
@@ -88,6 +91,22 @@ final class Upkeep {
             }
         }
         watch?.look(at: moment.uptime)
+    }
+
+    /// When the wall clock was set back: since the latest round, or since a process before this one began a file.
+    private func mendClock(at moment: Moment) {
+        let offset = moment.wall.milliseconds - moment.uptime
+        // Steps that are too small one by one add up.
+        let latest =
+            clockOffset ?? (AuditFolder.newestBegan(in: folder.folder) ?? moment.wall).milliseconds - moment.uptime
+        guard offset < latest - Rows.clockStepSeconds * 1000 else {
+            clockOffset = max(offset, latest)
+            return
+        }
+        attempt {
+            _ = try store.write { try $0.mendFutureTimes(at: moment.wall) }
+            clockOffset = offset
+        }
     }
 
     /// Of this thread.

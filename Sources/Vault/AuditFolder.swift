@@ -5,7 +5,7 @@ import Glibc
 /// files stay as they are; they are the proof.
 public final class AuditFolder {
     let store: Store
-    let folder: String
+    public let folder: String
     /// How far each file is folded; the table has the truth, this spares reading it every second.
     private var folded: [String: Int64]?
     /// Largest piece read of one file in one round.
@@ -52,6 +52,11 @@ public final class AuditFolder {
             var status = stat()
             return stat("\(folder)/\(name)", &status) == 0 && status.st_size > 0
         }
+    }
+
+    /// When the newest file was begun, by the clock of that time: its name says it.
+    public static func newestBegan(in folder: String) -> Instant? {
+        names(in: folder).compactMap { Int64($0.prefix { $0 != "-" }) }.max().map { Instant(milliseconds: $0) }
     }
 
     static func names(in folder: String) -> [String] {

@@ -1,6 +1,7 @@
 import Encoding
 import Foundation
 import GRDB
+import OAuth
 import Secrets
 import Synchronization
 import Testing
@@ -60,6 +61,58 @@ struct UpkeepTests {
         moment.uptime += Upkeep.truncateEvery
         upkeep.round(at: moment)
         #expect(try !isInFiles())
+        #expect(failures.count.load(ordering: .relaxed) == 0)
+    }
+
+    @Test("What was stored while the clock was ahead is mended when it is set back, and at the start, and only that")
+    func clockSetBack() throws {
+        let provider = try ProviderID(parsing: "acme")
+        func connect(at now: Instant, life: Int64 = 3600) throws -> ConnectionID {
+            try shelf.connect(
+                shelf.grant(
+                    provider, access: "a", refresh: "r", at: now, life: life, nextRefreshAt: now.adding(seconds: 2700)),
+                background: false)
+        }
+        let day: Int64 = 86_400
+        let upkeep = try upkeep()
+        var moment = Moment(wall: start, uptime: 1_000_000_000)
+        let before = try connect(at: start)
+        // What came in the future before this keeper began, by a clock that is right again.
+        let earlier = try connect(at: start.adding(seconds: 10 * day))
+        let name = "\(start.adding(seconds: 10 * day).milliseconds)-1.jsonl"
+        let folder = "\(shelf.folder)/audit"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data().write(to: URL(filePath: "\(folder)/\(name)"))
+        upkeep.round(at: moment)
+        #expect(try shelf.state(earlier).connection.expiresAt == start)
+        // Ahead by a day, for a minute.
+        (moment.wall, moment.uptime) = (start.adding(seconds: day), moment.uptime + 1_000)
+        upkeep.round(at: moment)
+        let ahead = try connect(at: moment.wall)
+        let failed = try connect(at: start)
+        try shelf.store.write {
+            _ = try $0.changed(
+                """
+                UPDATE connection SET not_before_ms = ?1, failures = 9, intent = 'ambiguous', intent_at_ms = ?1,
+                    checked_at_ms = ?1 WHERE id = ?2
+                """, [moment.wall.adding(seconds: 600).milliseconds, failed.blob])
+        }
+        moment.uptime += 60_000
+        upkeep.round(at: Moment(wall: start.adding(seconds: day + 60), uptime: moment.uptime))
+        #expect(try shelf.state(ahead).connection.expiresAt == start.adding(seconds: day + 3600))
+        moment = Moment(wall: start.adding(seconds: 61), uptime: moment.uptime + 1_000)
+        upkeep.round(at: moment)
+        let mended = try shelf.state(ahead)
+        #expect(mended.connection.expiresAt == moment.wall && mended.connection.obtainedAt == moment.wall)
+        #expect(mended.nextRefreshAt == moment.wall)
+        let free = try shelf.state(failed)
+        #expect(free.notBefore == nil && free.intent == .ambiguous(since: Instant(milliseconds: 1)))
+        #expect(free.connection.expiresAt == start.adding(seconds: 3600))
+        #expect(try shelf.state(before).connection.expiresAt == start.adding(seconds: 3600))
+        // Small steps are no news.
+        let present = try connect(at: moment.wall.adding(seconds: 100))
+        upkeep.round(at: Moment(wall: moment.wall.adding(seconds: -100), uptime: moment.uptime + 250))
+        #expect(try shelf.state(present).connection.expiresAt == moment.wall.adding(seconds: 3700))
         #expect(failures.count.load(ordering: .relaxed) == 0)
     }
 
