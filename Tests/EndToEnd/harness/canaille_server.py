@@ -27,9 +27,11 @@ with app.app_context():
     backend.save(models.User(user_name="dora", formatted_name="Dora", family_name="Dora", emails=["dora@example.test"],
                              password=asked["password"]))
     client = models.Client(
-        client_id="toolshed", client_name="Toolshed", client_secret=asked["client_secret"], redirect_uris=[asked["redirect_uri"]],
+        client_id="toolshed", client_name="Toolshed", client_secret=asked["client_secret"], redirect_uris=asked["redirect_uris"],
         grant_types=["authorization_code", "refresh_token"], response_types=["code"], scope=["openid", "profile", "email", "phone"],
-        token_endpoint_auth_method="client_secret_basic", client_uri="https://toolshed.example")
+        token_endpoint_auth_method="client_secret_basic",
+        # Else it takes any RSA algorithm; RS256 is what OpenID Connect Registration 1.0 §2 says where nothing is said.
+        id_token_signed_response_alg="RS256", client_uri="https://toolshed.example")
     # Introspection is for those whom a token is meant for.
     client.audience = [client]
     backend.save(client)
