@@ -4,8 +4,10 @@ import Vault
 /// One line of what happened, as the person reads it.
 public struct ActivityLine: Sendable {
     public let activity: Activity
-    /// Who did it: a plugin's or holder's name, its id when it is gone.
+    /// Who did it: a plugin's or holder's name; its id where nothing is known of it any more.
     public let caller: String?
+    /// It is no more there.
+    public let isCallerGone: Bool
     /// Whose account it was at that time, as far as this session can say.
     public let account: String?
     public let reason: String
@@ -27,7 +29,7 @@ extension Broker {
         var arrived: [ConnectionID] = []
         let page = try store.read { rows in
             let (page, next) = try rows.activity(of: session.person, filter, after: after, limit: limit)
-            let names = try callerNames(session.person, of: page.map(\.caller), rows, at: now)
+            let names = try rows.callerNames(of: page.compactMap(\.caller), in: session.person, at: now)
             // One connection's keys at a time: a page may be about thousands.
             var claims = [ActivityClaim?](repeating: nil, count: page.count)
             for (id, places) in Dictionary(grouping: page.indices, by: { page[$0].connection }) {
@@ -37,8 +39,10 @@ extension Broker {
                 for place in places { claims[place] = log.read(page[place].claim, at: page[place].at) }
             }
             let lines = zip(page, claims).map { activity, claim in
-                ActivityLine(
-                    activity: activity, caller: activity.caller.map { names[$0] ?? $0 }, account: claim?.account,
+                let known = activity.caller.flatMap { names[$0] }
+                return ActivityLine(
+                    activity: activity, caller: known?.name ?? activity.caller,
+                    isCallerGone: activity.caller != nil && known?.isEnded ?? true, account: claim?.account,
                     reason: claim?.reason ?? "", tool: claim?.tool ?? "")
             }
             return ActivityPage(lines: lines, next: next)
@@ -51,27 +55,5 @@ extension Broker {
     private func keepOpened(_ connections: [ConnectionID], _ vault: OpenVault) {
         guard !connections.isEmpty else { return }
         try? store.write { rows in for id in connections { try rows.wrapLogKeys(of: id, with: vault) } }
-    }
-
-    /// Names of these in records of this person, of those that are gone, too.
-    func callerNames(
-        _ person: PersonID, of ids: [String?], _ rows: Rows, at now: Instant
-    ) throws -> [String: String] {
-        var names = try callerNames(person, rows, at: now)
-        let gone = Set(ids.compactMap { $0 }).subtracting(names.keys)
-        for id in gone { names[id] = try rows.formerName(id, of: person) }
-        names.merge(try rows.formerPlugins(among: gone)) { known, _ in known }
-        return names
-    }
-
-    /// Names of everybody who may ask and use now.
-    public func callerNames(_ person: PersonID, _ rows: Rows, at now: Instant) throws -> [String: String] {
-        var names: [String: String] = [:]
-        for plugin in try rows.plugins(visibleTo: person) { names[plugin.id.text] = plugin.name }
-        for kind in [HolderKind.session, .apiKey, .cli] {
-            for slot in try rows.slots(of: person, kind: kind, at: now) { names[slot.id.text] = slot.name }
-        }
-        for grant in try rows.clientGrants(of: person, at: now) { names[grant.id.text] = grant.name }
-        return names
     }
 }

@@ -12,6 +12,8 @@ public struct ConnectionSummary: Sendable {
     /// What ends it at the provider could end another connection of this person's.
     public let sharesGrant: Bool
     public let usedBy: String?
+    /// Who last used it is no more there.
+    public let isUserGone: Bool
 }
 
 /// What a person changes about a connection; nil: not this.
@@ -32,13 +34,14 @@ extension Broker {
     ) throws -> [ConnectionSummary] {
         try store.read { rows in
             let page = try rows.connections(of: session.person, after: after, limit: limit)
-            let callers = try callerNames(session.person, of: page.map(\.lastUsedBy), rows, at: now)
+            let callers = try rows.callerNames(of: page.compactMap(\.lastUsedBy), in: session.person, at: now)
             return try page.map { connection in
                 let isWide = catalogue[connection.provider].map { $0.revokesAtProvider && $0.revocationIsWide } ?? false
                 return ConnectionSummary(
                     connection: connection, names: try names(of: connection, session: session, rows),
                     sharesGrant: try isWide && rows.mayShareGrant(connection),
-                    usedBy: connection.lastUsedBy.map { callers[$0] ?? $0 })
+                    usedBy: connection.lastUsedBy.map { callers[$0]?.name ?? $0 },
+                    isUserGone: connection.lastUsedBy.map { callers[$0]?.isEnded ?? true } ?? false)
             }
         }
     }

@@ -93,11 +93,15 @@ extension Broker {
     ) throws -> Step<LossResult> {
         if let before = try result(of: lost, session: session, at: now) { return .done(before) }
         return switch lost {
-        case .slot(let id): try lose(id, named: id.bytes, session: session, confirm: confirm, at: now)
+        case .slot(let id): try lose(id, session: session, confirm: confirm, at: now)
         case .plugin(let id): try lose(id, session: session, at: now)
         case .client(let id):
-            if let slot = try store.read({ try $0.holder(of: id, person: session.person) }) {
-                try lose(slot, named: id.bytes, session: session, confirm: confirm, at: now)
+            if let grant = try store.read({ try $0.clientGrant(id) }),
+                let slot = try store.read({ try $0.holder(of: id, person: session.person) })
+            {
+                try lose(
+                    slot, as: LostName(id: id.text, kind: grant.kind.rawValue, name: grant.name), session: session,
+                    confirm: confirm, at: now)
             } else {
                 throw Refusal.notFound
             }
@@ -114,22 +118,22 @@ extension Broker {
     private func lose(
         _ passkey: StoredPasskey, session: OpenSlot, confirm: String?, at now: Instant
     ) throws -> Step<LossResult> {
+        let name = LostName(id: passkey.id.text, kind: "passkey", name: passkey.name)
         guard let slot = passkey.slot else {
             try record(AuditRecord(.lost, person: session.person, callerKind: "passkey"), at: now)
             try store.write { rows in
                 _ = try rows.removePasskey(passkey.id, of: session.person)
-                try note([], of: passkey.id.bytes, session, rows, at: now)
+                try note([], of: name, session, rows, at: now)
             }
             return .done(LossResult(isDone: true, connections: [], leftOut: 0))
         }
-        return try lose(
-            slot, with: passkey.id, named: passkey.id.bytes, session: session, confirm: confirm, at: now)
+        return try lose(slot, with: passkey.id, as: name, session: session, confirm: confirm, at: now)
     }
 
     /// It opened its vault, and those that were offered to it for linking.
     private func lose(
-        _ id: SlotID, with passkey: PasskeyID? = nil, named: [UInt8], session: OpenSlot, confirm: String?,
-        at now: Instant
+        _ id: SlotID, with passkey: PasskeyID? = nil, as name: LostName? = nil, session: OpenSlot,
+        confirm: String?, at now: Instant
     ) throws -> Step<LossResult> {
         guard id != session.id else {
             throw Refusal.invalidRequest([MemberError("holder", "another one than the browser that asks")])
@@ -137,6 +141,7 @@ extension Broker {
         guard let (holder, vault) = try store.read({ try $0.holder(id, of: session.person) }) else {
             throw Refusal.notFound
         }
+        let name = name ?? LostName(id: id.text, kind: holder.kind.rawValue, name: holder.name)
         keeper.forget(.vault(vault))
         let here = session.vault.id
         let (opened, rekeyed) = try takeAway(.holder(id), by: session, confirm: confirm, at: now) { rows in
@@ -144,14 +149,14 @@ extension Broker {
                 AuditRecord(.lost, person: session.person, caller: id.text, callerKind: holder.kind.rawValue), at: now)
             let opened = try rows.removeLost(id, passkey, of: session.person)
             guard opened.contains(here) else {
-                try note([], of: named, session, rows, isDone: false, at: now)
+                try note([], of: name, session, rows, isDone: false, at: now)
                 return (opened, Rekeyed?.none)
             }
             let rekeyed = try rows.replaceKey(of: session.vault, covers: coverage, at: now)
             let all = try rows.connections(in: here).filter { $0.status != .unused }
             try note(
                 all.map { asked($0, Self.fate(of: $0, now: $0, isRotated: false, at: catalogue[$0.provider])) },
-                of: named, session, rows, isDone: opened == [here], leftOut: rekeyed.left, at: now)
+                of: name, session, rows, isDone: opened == [here], leftOut: rekeyed.left, at: now)
             return (opened, rekeyed)
         }
         // A vend that was under way may have handed over a key of before.
@@ -159,12 +164,12 @@ extension Broker {
         guard let rekeyed else { return .done(LossResult(isDone: false, connections: [], leftOut: 0)) }
         let all = try store.read { try $0.connections(in: here).filter { $0.status != .unused } }
         return try renew(
-            all, with: rekeyed.vault, leftOut: rekeyed.left, isDone: opened == [here], named: named, of: session,
-            at: now)
+            all, with: rekeyed.vault, leftOut: rekeyed.left, isDone: opened == [here], as: name, of: session, at: now)
     }
 
     /// A plugin holds the keys of the connections that were approved for it, and no vault's.
     private func lose(_ id: PluginID, session: OpenSlot, at now: Instant) throws -> Step<LossResult> {
+        let name = LostName(id: id.text, kind: "plugin", name: try visible(id, to: session.person).name)
         try record(
             AuditRecord(.lost, person: session.person, caller: id.text, callerKind: "plugin"), at: now)
         let ids = try takeOut(id, isLost: true, session: session, at: now)
@@ -173,42 +178,43 @@ extension Broker {
             let open = all.filter { $0.vault == session.vault.id }
             try note(
                 open.map { asked($0, Self.fate(of: $0, now: $0, isRotated: false, at: catalogue[$0.provider])) },
-                of: id.bytes, session, rows, isDone: open.count == all.count, at: now)
+                of: name, session, rows, isDone: open.count == all.count, at: now)
             return all
         }
         let open = all.filter { $0.vault == session.vault.id }
         return try renew(
-            open, with: session.vault, leftOut: 0, isDone: open.count == all.count, named: id.bytes, of: session,
-            at: now)
+            open, with: session.vault, leftOut: 0, isDone: open.count == all.count, as: name, of: session, at: now)
     }
 
     // MARK: The same answer again
 
     /// What was said before, when what is named is gone already: whoever asks may never have got the answer.
     private func result(of lost: LostHolder, session: OpenSlot, at now: Instant) throws -> LossResult? {
-        let (named, isThere): ([UInt8], Bool) =
+        let (named, isThere): (String, Bool) =
             switch lost {
-            case .slot(let id): (id.bytes, try store.read { try $0.holder(id, of: session.person) } != nil)
-            case .client(let id): (id.bytes, try store.read { try $0.holder(of: id, person: session.person) } != nil)
-            case .passkey(let id): (id.bytes, try passkeys(session).contains { $0.id == id })
+            case .slot(let id): (id.text, try store.read { try $0.holder(id, of: session.person) } != nil)
+            case .client(let id): (id.text, try store.read { try $0.holder(of: id, person: session.person) } != nil)
+            case .passkey(let id): (id.text, try passkeys(session).contains { $0.id == id })
             // The operator's stays; it may have been let in again since.
-            case .plugin(let id): (id.bytes, try store.read { try $0.holds(id, of: session.person) })
+            case .plugin(let id): (id.text, try store.read { try $0.holds(id, of: session.person) })
             }
         guard !isThere else { return nil }
         return try store.read { rows in
             guard let loss = try rows.loss(of: named, person: session.person, at: now) else { return nil }
-            let lines = try loss.lines.compactMap { line -> LossResult.Line? in
-                // Gone since; what became of it then was said then.
-                guard let connection = try rows.connection(line.connection) else { return nil }
-                let provider = catalogue[connection.provider]
-                return LossResult.Line(
-                    connection: connection.id, provider: connection.provider,
-                    providerName: provider?.name ?? connection.provider.json,
-                    account: try rows.accountName(of: connection, in: session.vault),
-                    tokens: LostTokens(line, now: connection), manageURL: provider?.manageURL)
-            }
+            let lines = try loss.lines.compactMap { try line($0, rows, session) }
             return LossResult(isDone: loss.isDone, connections: lines, leftOut: loss.leftOut)
         }
+    }
+
+    /// nil: gone since; what became of it then was said then.
+    func line(_ line: StoredLoss.Line, _ rows: Rows, _ session: OpenSlot) throws -> LossResult.Line? {
+        guard let connection = try rows.connection(line.connection) else { return nil }
+        let provider = catalogue[connection.provider]
+        return LossResult.Line(
+            connection: connection.id, provider: connection.provider,
+            providerName: provider?.name ?? connection.provider.json,
+            account: try rows.accountName(of: connection, in: session.vault),
+            tokens: LostTokens(line, now: connection), manageURL: provider?.manageURL)
     }
 
     private func asked(_ connection: Connection, _ tokens: LostTokens) -> StoredLoss.Line {
@@ -216,11 +222,11 @@ extension Broker {
     }
 
     private func note(
-        _ lines: [StoredLoss.Line], of named: [UInt8], _ session: OpenSlot, _ rows: Rows, isDone: Bool = true,
+        _ lines: [StoredLoss.Line], of name: LostName, _ session: OpenSlot, _ rows: Rows, isDone: Bool = true,
         leftOut: Int = 0, at now: Instant
     ) throws {
         try rows.note(
-            StoredLoss(isDone: isDone, leftOut: leftOut, lines: lines), of: named, person: session.person, at: now)
+            StoredLoss(of: name, isDone: isDone, leftOut: leftOut, lines: lines, at: now), of: session.person)
     }
 
     // MARK: New tokens
@@ -229,7 +235,7 @@ extension Broker {
     private static let patience: Int64 = 5_000
 
     private func renew(
-        _ connections: [Connection], with vault: OpenVault, leftOut: Int, isDone: Bool = true, named: [UInt8],
+        _ connections: [Connection], with vault: OpenVault, leftOut: Int, isDone: Bool = true, as name: LostName,
         of session: OpenSlot, at now: Instant
     ) throws -> Step<LossResult> {
         for connection in connections where connection.refreshable && connection.status == .active {
@@ -245,7 +251,7 @@ extension Broker {
                         connection: $0.connection, tokens: $0.tokens.kind,
                         endsAt: $0.tokens.end ?? ends[$0.connection].flatMap { $0 })
                 }
-                try broker.note(said, of: named, session, rows, isDone: isDone, leftOut: leftOut, at: now)
+                try broker.note(said, of: name, session, rows, isDone: isDone, leftOut: leftOut, at: now)
             }
             return .done(LossResult(isDone: isDone, connections: lines, leftOut: leftOut))
         }

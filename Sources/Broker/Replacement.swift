@@ -15,8 +15,13 @@ public enum TokenFate: Sendable, Equatable {
 
     /// nil: no token that a withdrawn plugin was handed lives any more, as far as is known here.
     init?(heldBy approval: Approval, of connection: Connection, at now: Instant) {
-        guard approval.status == .withdrawn, approval.heldGeneration == connection.generation,
-            connection.status != .reauthorize, connection.expiresAt.map({ $0 > now }) ?? true
+        guard approval.status == .withdrawn, let held = approval.heldGeneration else { return nil }
+        self.init(held: held, of: connection, at: now)
+    }
+
+    init?(held generation: Int64, of connection: Connection, at now: Instant) {
+        guard generation == connection.generation, connection.status != .reauthorize,
+            connection.expiresAt.map({ $0 > now }) ?? true
         else { return nil }
         self.init(connection.expiresAt)
     }

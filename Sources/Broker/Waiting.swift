@@ -46,16 +46,19 @@ extension Broker {
         _ session: OpenSlot, after: WaitingCursor?, limit: Int, at now: Instant
     ) throws -> (page: [DeclinedCaller], next: WaitingCursor?) {
         try store.read { rows in
-            let names = try callerNames(session.person, rows, at: now)
             let all = try rows.declined(by: session.person, after: after, limit: limit, at: now)
+            func ids(_ bytes: [UInt8]) -> [String] {
+                [PluginID(bytes: bytes)?.text, SlotID(bytes: bytes)?.text, ClientGrantID(bytes: bytes)?.text]
+                    .compactMap { $0 }
+            }
+            let names = try rows.callerNames(of: all.flatMap { ids($0.caller) }, in: session.person, at: now)
             let page: [DeclinedCaller] = all.compactMap { declined in
-                let ids = [
-                    PluginID(bytes: declined.caller)?.text, SlotID(bytes: declined.caller)?.text,
-                    ClientGrantID(bytes: declined.caller)?.text,
-                ]
-                return ids.compactMap { $0 }.first { names[$0] != nil }.map {
-                    DeclinedCaller(declined: declined, caller: $0, name: names[$0] ?? "")
+                // Who is gone asks no more.
+                for id in ids(declined.caller) {
+                    guard let known = names[id], !known.isEnded else { continue }
+                    return DeclinedCaller(declined: declined, caller: id, name: known.name)
                 }
+                return nil
             }
             return (page, all.count == limit ? all.last.map { WaitingCursor($0) } : nil)
         }

@@ -42,6 +42,26 @@ extension Gateway {
         return .done(reply)
     }
 
+    /// `GET /api/activity/former?after=&limit=`
+    func formerCallers(_ exchange: Exchange, _ now: Instant) throws -> Step<Reply> {
+        let slot = try holder(exchange, at: now)
+        let page = try Page(exchange)
+        let after = try page.after.map { try Page.cursor(FormerCursor(parsing: $0)) }
+        let list = try broker.store.read { try $0.formerCallers(of: slot.person, after: after, limit: page.limit) }
+        return .done(
+            .json { writer in
+                writer.object {
+                    $0.array("former", list) {
+                        $0.member("id", $1.id)
+                        $0.member("kind", $1.kind)
+                        $0.member("name", $1.name)
+                        $0.member("endedAt", $1.endedAt.rfc3339)
+                    }
+                    $0.member("next", list.count == page.limit ? list.last?.cursor.text : nil)
+                }
+            })
+    }
+
     private func activity(_ page: ActivityPage, _ writer: inout JSONWriter) {
         writer.object {
             $0.array("activity", page.lines) { writer, line in
@@ -53,6 +73,7 @@ extension Gateway {
                 writer.member("connection", line.activity.connection?.text)
                 writer.member("account", line.account)
                 writer.member("caller", line.caller)
+                writer.member("callerGone", line.isCallerGone)
                 writer.member("callerKind", line.activity.callerKind)
                 writer.member("scopes", (line.activity.scopes ?? "").split(separator: " ").map(String.init))
                 writer.member("reason", line.reason)
@@ -120,14 +141,31 @@ extension ActivityFilter {
 }
 
 extension ActivityCursor {
-    fileprivate var text: String { "\(at.milliseconds)-\(Hex.encode(id))" }
+    fileprivate var text: String { placeText(at, id) }
 
     fileprivate init?(_ page: Page) throws {
         guard let text = page.after else { return nil }
-        let parts = text.split(separator: "-")
-        guard parts.count == 2, let at = Int64(parts[0]), let id = Hex.decode(String(parts[1])), id.count == 16 else {
-            throw Refusal.invalidRequest([MemberError("after", "the `next` of the page before")])
-        }
-        self.init(at: Instant(milliseconds: at), id: id)
+        let place = try Page.cursor(readPlace(text))
+        self.init(at: place.at, id: place.id)
     }
+}
+
+extension FormerCursor {
+    fileprivate var text: String { placeText(endedAt, id) }
+
+    fileprivate init?(parsing text: String) {
+        guard let place = readPlace(text) else { return nil }
+        self.init(endedAt: place.at, id: place.id)
+    }
+}
+
+/// A time, and 16 bytes that tell apart what has the same.
+private func placeText(_ at: Instant, _ id: [UInt8]) -> String { "\(at.milliseconds)-\(Hex.encode(id))" }
+
+private func readPlace(_ text: String) -> (at: Instant, id: [UInt8])? {
+    let parts = text.split(separator: "-")
+    guard parts.count == 2, let at = Int64(parts[0]), let id = Hex.decode(String(parts[1])), id.count == 16 else {
+        return nil
+    }
+    return (Instant(milliseconds: at), id)
 }

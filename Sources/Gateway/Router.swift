@@ -47,13 +47,21 @@ extension Gateway {
                 exchange, "GET, DELETE",
                 [.get: { try self.declines($0, now) }, .delete: { try self.allowAsking($0, now) }])
         case "/api/vault/stop": return try only(exchange, "POST", [.post: { try self.stopEverything($0, now) }])
+        case "/api/activity/former": return try only(exchange, "GET", [.get: { try self.formerCallers($0, now) }])
         case "/api/activity/export": return try only(exchange, "GET", [.get: { try self.exportActivity($0, now) }])
         case "/api/vault/recovery": return try only(exchange, "POST", [.post: { try self.makeRecovery($0, now) }])
         case "/api/vault": return try only(exchange, "GET", [.get: { try self.vault($0, now) }])
         case "/api/vault/link":
             return try only(
                 exchange, "GET, POST", [.get: { try self.links($0, now) }, .post: { try self.link($0, now) }])
-        case "/api/vault/lost": return try only(exchange, "POST", [.post: { try self.revokeAsLost($0, now) }])
+        case "/api/vault/lost":
+            return try only(
+                exchange, "GET, POST, DELETE",
+                [
+                    .get: { try self.losses($0, now) }, .post: { try self.revokeAsLost($0, now) },
+                    .delete: { try self.putAwayLoss($0, now) },
+                ])
+        case "/api/plugins/ended": return try only(exchange, "GET", [.get: { try self.leftTokens($0, now) }])
         case "/api/vault/recovery/check":
             return try only(exchange, "POST", [.post: { try self.checkRecovery($0, now) }])
         case "/api/vault/lock": return try only(exchange, "POST", [.post: { try self.lock($0, now) }])

@@ -134,19 +134,21 @@ extension Gateway {
                         }
                         writer.member("keyInUse", entry.keyInUse == .own ? "own" : "general")
                         writer.member("keyUsedAt", entry.keyUsedAt)
-                        writer.array("connections", entry.connections) {
-                            $0.member("id", $1.connection.text)
-                            $0.member("provider", $1.provider.json)
-                            $0.member("providerName", settings.catalogue[$1.provider]?.name ?? $1.provider.json)
-                            $0.member("account", $1.account)
-                            $0.member("scopes", $1.scopes.names)
-                            $0.member("status", $1.status.rawValue)
-                            $0.member("tokens", $1.held?.words)
-                        }
+                        writer.array("connections", entry.connections) { reach($1, &$0) }
                     }
                     $0.member("next", next)
                 }
             })
+    }
+
+    func reach(_ reach: Broker.Reach, _ writer: inout JSONWriter) {
+        writer.member("id", reach.connection.text)
+        writer.member("provider", reach.provider.json)
+        writer.member("providerName", settings.catalogue[reach.provider]?.name ?? reach.provider.json)
+        writer.member("account", reach.account)
+        writer.member("scopes", reach.scopes.names)
+        writer.member("status", reach.status.rawValue)
+        writer.member("tokens", reach.held?.words)
     }
 }
 
@@ -178,6 +180,7 @@ extension JSONWriter {
         member("createdAt", connection.createdAt.rfc3339)
         member("lastUsedAt", connection.lastUsedAt)
         member("lastUsedBy", summary.usedBy)
+        member("lastUserGone", summary.isUserGone)
         member("expiresAt", connection.expiresAt)
         member("revocation", provider?.revocationWord ?? "none")
         member("sharesGrant", summary.sharesGrant)

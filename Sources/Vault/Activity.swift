@@ -21,7 +21,7 @@ public struct Activity: Sendable {
 public struct ActivityFilter: Sendable {
     public var provider: String?
     public var connection: ConnectionID?
-    /// The id of a plugin or holder.
+    /// The id of a plugin, application or holder.
     public var caller: String?
     public var event: AuditEvent?
     public var from: Instant?
@@ -70,17 +70,18 @@ extension Rows {
                 ORDER BY at_ms DESC, id DESC LIMIT 1 OFFSET \(Self.scannedAtOnce - 1)
                 """, range
             ).map { ActivityCursor(at: $0.instant("at_ms"), id: $0.bytes("id")) }
+        let callers = try filter.caller.map { try ids(ofCaller: $0) }
         let page = try rows(
             """
             SELECT id, at_ms, event, provider, connection, caller, caller_kind, scopes, claim FROM activity
             WHERE person = ?1 AND (at_ms, id) < (?2, ?3) AND (at_ms, id) >= (?4, ?5)
                 AND (?6 IS NULL OR provider = ?6) AND (?7 IS NULL OR connection = ?7)
-                AND (?8 IS NULL OR caller = ?8) AND (?9 IS NULL OR event = ?9)
+                AND (?8 IS NULL OR instr(?8, ' ' || caller || ' ') > 0) AND (?9 IS NULL OR event = ?9)
             ORDER BY at_ms DESC, id DESC LIMIT ?10
             """,
             [
                 person.blob, from.at.milliseconds, from.id.blob, boundary?.at.milliseconds ?? earliest,
-                (boundary?.id ?? []).blob, filter.provider, filter.connection?.blob, filter.caller,
+                (boundary?.id ?? []).blob, filter.provider, filter.connection?.blob, callers,
                 filter.event?.rawValue, limit,
             ]
         ).map { row in
@@ -90,6 +91,12 @@ extension Rows {
                 scopes: row["scopes"], claim: row.optionalBytes("claim"))
         }
         return (page, page.count == limit ? page.last?.cursor : boundary)
+    }
+
+    /// Between blanks: what a command line was given is one application to its person, and uses are recorded by its slots.
+    private func ids(ofCaller caller: String) throws -> String {
+        let slots = try ClientGrantID(parsing: caller).map { try holders(of: $0) } ?? []
+        return " \(([caller] + slots.map(\.text)).joined(separator: " ")) "
     }
 }
 

@@ -27,6 +27,8 @@ public enum AuditEvent: String, Sendable {
     case pluginKeyChanged = "plugin-key-changed"
     case pluginKeyEnded = "plugin-key-ended"
     case pluginRemoved = "plugin-removed"
+    /// A plugin of one's own gave its name to one of the operator's.
+    case pluginRenamed = "plugin-renamed"
     case keyMade = "key-made"
     case keyRemoved = "key-removed"
     case signedIn = "signed-in"

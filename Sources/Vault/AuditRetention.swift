@@ -13,7 +13,6 @@ extension AuditFolder {
         }
         while try store.write({ try $0.pruneFormer(before: before) }) == Rows.pruneAtOnce {}
         while try store.write({ try $0.pruneLogKeys(before: before) }) == Rows.pruneAtOnce {}
-        while try store.write({ try $0.pruneFormerPlugins(before: before) }) == Rows.pruneAtOnce {}
         let known = try store.read { try $0.foldedBytes() }
         let names = Self.names(in: folder).filter { isFinished($0, folded: known[$0] ?? 0, before: before) }
         for name in names {

@@ -25,22 +25,4 @@ extension Rows {
             """, [plugin.blob]
         ).map { try $0.id("person") }
     }
-
-    /// Names of plugins that are gone, by id: records of the past are about them.
-    public func formerPlugins(among ids: Set<String>) throws -> [String: String] {
-        var names: [String: String] = [:]
-        for id in ids.compactMap({ PluginID(parsing: $0) }) {
-            if let row = try row("SELECT name FROM former_plugin WHERE id = ?", [id.blob]) {
-                names[id.text] = row.text("name")
-            }
-        }
-        return names
-    }
-
-    /// Forgets at most `pruneAtOnce` names that no record has any more.
-    func pruneFormerPlugins(before: Instant) throws -> Int {
-        try changed(
-            "DELETE FROM former_plugin WHERE id IN (SELECT id FROM former_plugin WHERE removed_at_ms < ? LIMIT ?)",
-            [before.adding(seconds: -86_400).milliseconds, Self.pruneAtOnce])
-    }
 }

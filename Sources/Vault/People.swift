@@ -110,6 +110,7 @@ extension Rows {
                 OR (idle_limit_ms IS NOT NULL AND last_used_at_ms + idle_limit_ms <= ?1)
             """, [now.milliseconds])
         swept += try sweepTakenBack(at: now)
+        swept += try sweepLeft()
         swept += try sweepClientGrants(at: now)
         swept += try sweepClients(at: now)
         return swept

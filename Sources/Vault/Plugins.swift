@@ -98,11 +98,9 @@ extension Rows {
         try row("SELECT count(*) AS n FROM plugin WHERE owner = ?", [person.blob])?["n"] ?? 0
     }
 
-    /// How many persons' own plugins could be taken for one of this name.
-    public func ownPlugins(named name: String) throws -> Int {
-        try row(
-            "SELECT count(*) AS n FROM plugin WHERE folded = ? AND owner IS NOT NULL", [PluginName.folded(name)])?["n"]
-            ?? 0
+    /// Persons' own plugins that could be taken for one of this name.
+    public func ownPlugins(named name: String) throws -> [Plugin] {
+        try plugins("WHERE folded = ? AND owner IS NOT NULL", [PluginName.folded(name)])
     }
 
     /// The connections that it could use are marked: their keys are replaced when their vaults are next open.
@@ -112,9 +110,7 @@ extension Rows {
             UPDATE connection SET rekey_pending = 1
             WHERE id IN (SELECT connection FROM approval WHERE plugin = ? AND status = 'live')
             """, [id.blob])
-        _ = try changed(
-            "INSERT INTO former_plugin (id, name, owner, removed_at_ms) SELECT id, name, owner, ? FROM plugin WHERE id = ?",
-            [now.milliseconds, id.blob])
+        try noteLeft(with: id)
         return try changed("DELETE FROM plugin WHERE id = ?", [id.blob]) > 0
     }
 

@@ -161,10 +161,13 @@ enum Schema {
         -- when they end.
         CREATE TABLE loss (
             person BLOB NOT NULL REFERENCES person (id) ON DELETE CASCADE,
-            holder BLOB NOT NULL,
+            holder TEXT NOT NULL,               -- the id that the person named
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
             is_done INTEGER NOT NULL,
             left_out INTEGER NOT NULL,
             lines TEXT NOT NULL,
+            at_ms INTEGER NOT NULL,
             expires_at_ms INTEGER NOT NULL,
             PRIMARY KEY (person, holder)
         ) STRICT;

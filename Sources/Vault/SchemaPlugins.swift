@@ -17,15 +17,16 @@ extension Schema {
         CREATE UNIQUE INDEX plugin_folded ON plugin (folded, coalesce(owner, x''));
         CREATE INDEX plugin_owner ON plugin (owner) WHERE owner IS NOT NULL;
 
-        -- What a plugin was called that is gone, for as long as records are kept that are about it.
-        CREATE TABLE former_plugin (
-            id BLOB PRIMARY KEY,
-            name TEXT NOT NULL,
-            owner BLOB REFERENCES person (id) ON DELETE CASCADE,
-            removed_at_ms INTEGER NOT NULL
-        ) STRICT;
-        CREATE INDEX former_plugin_owner ON former_plugin (owner) WHERE owner IS NOT NULL;
-        CREATE INDEX former_plugin_removed ON former_plugin (removed_at_ms);
+        -- What a plugin that is gone may still have: the connection's token of this generation.
+        CREATE TABLE left_with (
+            plugin BLOB NOT NULL,
+            connection BLOB NOT NULL REFERENCES connection (id) ON DELETE CASCADE,
+            person BLOB NOT NULL,
+            scopes TEXT NOT NULL,
+            generation INTEGER NOT NULL,
+            PRIMARY KEY (connection, plugin)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX left_with_person ON left_with (person);
 
         -- The key pair of one person with one plugin: what the plugin may use of theirs is sealed to it.
         CREATE TABLE plugin_person (

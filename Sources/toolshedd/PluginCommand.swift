@@ -32,21 +32,22 @@ struct PluginCommand: ParsableCommand {
             try options.apply(to: &limits)
             let given = limits
             let administration = try Administration()
-            let theirs = try administration.store.read { try $0.ownPlugins(named: name) }
             let now = Instant.now()
             let id: PluginID = administration.store.random.id()
             let made: (id: PluginID, secret: SecretText)
+            let theirs: [Plugin]
             do {
-                made = try administration.onRecord(.pluginAdded, of: id, at: now) { rows in
+                (made, theirs) = try administration.onRecord(.pluginAdded, of: id, at: now, and: Self.renamed) { rows in
+                    let theirs = try rows.ownPlugins(named: name)
                     let made = try rows.addPlugin(name: name, owner: nil, as: id, at: now)
                     try rows.setLimits(given, made.id)
-                    return made
+                    return (made: made, theirs: theirs)
                 }
             } catch VaultError.nameTaken {
                 throw ValidationError("A plugin of that name exists; people could not tell the two apart.")
             }
-            if theirs > 0 {
-                let who = theirs == 1 ? "A person’s own plugin of" : "\(theirs) persons’ own plugins of"
+            if !theirs.isEmpty {
+                let who = theirs.count == 1 ? "A person’s own plugin of" : "\(theirs.count) persons’ own plugins of"
                 complain("\(who) that name gave way: to its name “(yours)” was added.")
             }
             made.secret.withString { key in
@@ -57,6 +58,18 @@ struct PluginCommand: ParsableCommand {
                     $0.key("key")
                     $0.string(key)
                     $0.endObject()
+                }
+            }
+        }
+
+        /// Of what the command came to, the persons whose own plugins gave way.
+        private static func renamed(_ result: (made: (id: PluginID, secret: SecretText), theirs: [Plugin]))
+            -> [AuditRecord]
+        {
+            result.theirs.compactMap { plugin in
+                plugin.owner.map {
+                    AuditRecord(
+                        .pluginRenamed, person: $0, caller: plugin.id.text, callerKind: OperatorAct.callerKind)
                 }
             }
         }

@@ -11,12 +11,13 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from harness.answers import assert_problem
 from harness.browsing import lend_session
 from harness.contract import DOCUMENT
 from harness.flow import GITHUB
 from harness.instance import ROOT
-from harness.oauth import Client
-from harness.people import SAME_ORIGIN, Person, Plugin
+from harness.oauth import Client, command_line
+from harness.people import SAME_ORIGIN, Bearer, Person, Plugin
 from harness.waiting import until
 
 
@@ -107,8 +108,57 @@ def test_who_is_gone_keeps_the_name_in_the_record(instance, person, double):
         assert [line["caller"] for line in happened(person, event=event, caller=key.id)] == ["Evil sorter"], event
     assert [line["caller"] for line in happened(person, event="signed-out")] == [browser]
     assert [line["caller"] for line in happened(person, event="lost")] == ["Recovery code"]
-    assert person.connections()[0]["lastUsedBy"] == "Evil sorter"
+    connection = person.connections()[0]
+    assert connection["lastUsedBy"] == "Evil sorter" and connection["lastUserGone"] is True
+    assert {(line["caller"], line["callerGone"]) for line in happened(person) if line["caller"]} >= {("Evil sorter", True), ("Recovery code", True), (browser, True)}
+    here = person.get("/api/me").json()["sessionId"]
+    assert [line["callerGone"] for line in happened(person, event="signed-in", caller=here)] == [False]
     assert "Evil sorter" in person.get("/api/activity/export?format=csv").text
+
+
+def former(someone) -> list[dict]:
+    found, after = [], None
+    while True:
+        reply = someone.get("/api/activity/former", params={"limit": 2} | ({"after": after} if after else {}))
+        assert reply.status_code == 200, reply.text
+        found, after = found + reply.json()["former"], reply.json()["next"]
+        if after is None:
+            return found
+
+
+def test_who_is_gone_can_be_chosen_too(instance, person, other, plugin):
+    own, key, unknown = person.own_plugin("My sorter"), person.api_key("nightly"), Plugin(instance)
+    for caller in (own, plugin):
+        person.connect(caller.link("github", ["repo"], user=person)["authorizationUrl"])
+    key.token("github", ["repo"])
+    elsewhere = person.elsewhere()
+    session = elsewhere.get("/api/me").json()["sessionId"]
+    assert former(person) == []
+    assert elsewhere.sign_out().status_code == 204 and person.delete(f"/api/keys/{key.id}").status_code == 204
+    assert person.delete(f"/api/plugins/{own.id}").status_code == 200
+    for each in (plugin, unknown):
+        instance.toolshedd("plugin", "remove", each.id)
+    until(lambda: happened(person, event="plugin-removed"), "the end to be listed")
+    found = former(person)
+    assert {(one["id"], one["kind"]) for one in found} == {
+        (own.id, "plugin"), (key.id, "api-key"), (plugin.id, "plugin"), (session, "session")}, "one that never asked is in no record"
+    assert {one["name"] for one in found} >= {"My sorter", "nightly", plugin.name}
+    assert [one["endedAt"] for one in found] == sorted((one["endedAt"] for one in found), reverse=True)
+    for one in found:
+        lines = happened(person, caller=one["id"])
+        assert lines and all(line["callerGone"] for line in lines), one
+    assert former(other) == [] and plugin.get("/api/activity/former").status_code in (401, 403)
+    assert_problem(person.get("/api/activity/former?after=x"), 400, "invalid-request")
+
+
+def test_what_a_command_line_did_is_found_by_its_id(instance, person):
+    """The list of applications names it; in the record it is by its token's id."""
+    program = command_line(instance).log_in(person)
+    person.connect({"owner": "toolshed", "bridge": "linear", "scope": "read"})
+    assert Bearer(instance, program.tokens["access_token"], "").vend("linear").status_code == 200
+    (client,) = person.get("/api/clients").json()["clients"]
+    until(lambda: happened(person, event="vended"), "the use to be listed")
+    assert [line["event"] for line in happened(person, caller=client["id"], event="vended")] == ["vended"]
 
 
 def test_nobody_reads_another_persons(used, other, plugin):
@@ -404,6 +454,18 @@ def test_the_page_filters_and_exports(page, used, instance, look):
         part(page).get_by_role("button", name="Export as JSON").click()
     [record] = json.loads(saved.value.path().read_text())["activity"]
     assert record["caller"] == plugin.name and saved.value.suggested_filename.endswith(".json")
+    # Somebody who is gone can be chosen, and is said to be gone.
+    person.delete(f"/api/keys/{key.id}")
+    until(lambda: happened(person, event="key-removed", caller=key.id), "the end to be listed")
+    page.reload()
+    gone = rows.filter(has_text="Key made")
+    expect(gone).to_contain_text(re.compile(r"Key made .+ \(removed\)"))
+    part(page).get_by_text("Filter and export").click()
+    expect(who.get_by_role("option", name=re.compile(r"\(removed "))).to_be_attached()
+    who.select_option(value=key.id)
+    part(page).get_by_role("button", name="Show these").click()
+    expect(rows).to_have_count(3)
+    look(page, "vault-activity-gone")
     part(page).get_by_label("To the day").fill("2020-01-01")
     part(page).get_by_role("button", name="Show these").click()
     expect(part(page).get_by_text("Nothing in your record fits this choice.")).to_be_visible()

@@ -352,7 +352,7 @@ def test_an_application_is_revoked_as_lost(page, person, instance, look):
     client = Client(instance, client_name="Notebook").log_in(person)
     page.goto("/vault")
     confirm(row(page, "Applications", "Notebook"), "Revoke as lost")
-    expect(page.locator("#loss")).to_contain_text("Notebook")
+    expect(page.locator("#losses")).to_contain_text("Notebook")
     expect(part(page, "Applications")).not_to_contain_text("Notebook")
     assert client.refresh().status_code == 400
     look(page, "vault-lost-application")
@@ -367,7 +367,7 @@ def test_tokens_that_could_not_be_renewed_yet_are_marked(page, person, double, l
     double.fault("linear", "refresh", "503", times=2)
     page.goto("/vault")
     confirm(row(page, "API keys", "nightly report"), "Revoke as lost")
-    expect(page.locator("#loss")).to_contain_text("could not be asked yet")
+    expect(page.locator("#losses")).to_contain_text("could not be asked yet")
     page.reload()
     expect(row(page, "Connections", "Linear: ")).to_contain_text("Somebody may know its tokens")
     look(page, "vault-renewal-pending")

@@ -68,7 +68,10 @@ def test_a_passkey_that_derives_a_secret_opens_the_vault_again(page, person, loo
     person.connect(LINK)
     page.goto("/vault")
     expect(part(page, "Passkeys")).to_contain_text("There are none")
+    fragile = part(page, "Recovery").get_by_text("Only signed-in browsers open this vault")
+    expect(fragile).to_be_visible()
     add(page, "This laptop")
+    expect(fragile).to_be_hidden()
     expect(page.get_by_role("status")).to_contain_text("opens this vault")
     expect(part(page, "Passkeys")).to_contain_text("opens the vault")
     (credential,) = device.credentials
@@ -86,6 +89,7 @@ def test_a_passkey_that_derives_a_secret_opens_the_vault_again(page, person, loo
     row.get_by_role("button", name="Remove").click()
     row.get_by_role("group").get_by_role("button", name="Remove").click()
     expect(page.get_by_role("status")).to_contain_text("is removed")
+    expect(fragile).to_be_visible()
     sign_out(page, last=True)
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("not registered")

@@ -1,6 +1,7 @@
 """Plugins on the pages: narrowing, muting, ending them, one's own; what was declined; and keys that are typed."""
 
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -147,9 +148,48 @@ def test_a_person_registers_a_plugin_changes_its_key_and_ends_it(page, person, i
     confirm(row(page, "Plugins", name), "Revoke")
     expect(row(page, "Plugins", name)).to_be_hidden()
     assert second.vend("github", ["repo"], user=person).status_code == 401
+    # What it was handed outlives it, and so does the button that replaces it: also for who left the page.
+    held = part(page, "Plugins").get_by_role("listitem").filter(has_text=f"{name} may still hold a token for GitHub: octo")
+    expect(held).to_contain_text("It has no end of its own")
+    page.reload()
+    confirm(held, "Replace the token")
+    expect(status(page)).to_contain_text("GitHub cannot end the old token by itself")
+    look(page, "vault-own-plugin-held")
+    person.connect(GITHUB | {"connection": person.connections()[0]["id"]})
+    page.reload()
+    expect(row(page, "Connections", "GitHub: octo")).to_be_visible()
+    expect(held).to_be_hidden()
     plugins.get_by_label("Name of a plugin of your own").fill("T\u043e\u043elshed")
     plugins.get_by_role("button", name="Register a plugin").click()
     expect(status(page)).to_contain_text("Choose a name that no other plugin has")
+
+
+def test_a_list_that_is_cut_says_so_and_goes_on_when_asked(page, person, look):
+    """As if there were 2,300 keys: the caps of this server keep a person from having them."""
+    names = [f"key {number:04}" for number in range(2300)]
+    asked = []
+
+    def answer(route, request):
+        query = dict(parse_qsl(urlsplit(request.url).query))
+        start, limit = int(query.get("after", 0)), int(query["limit"])
+        asked.append(start)
+        keys = [{"id": f"s_{'A' * 17}{number:04}Q", "name": names[number], "createdAt": "2026-01-01T00:00:00Z", "lastUsedAt": None, "current": False}
+                for number in range(start, min(start + limit, len(names)))]
+        route.fulfill(json={"keys": keys, "next": str(start + limit) if start + limit < len(names) else None})
+
+    page.route(re.compile(r"/api/keys\?"), answer)
+    page.goto("/vault")
+    keys = part(page, "API keys")
+    rows = keys.locator("[data-list] > li")
+    expect(rows).to_have_count(2000)
+    expect(keys.get_by_text("There are more than are shown here.")).to_be_visible()
+    keys.get_by_role("button", name="Show more API keys").click()
+    expect(rows).to_have_count(2300)
+    expect(keys.get_by_text("There are more than are shown here.")).to_be_hidden()
+    assert asked == [0, 500, 1000, 1500, 2000]
+    assert page.evaluate("() => document.activeElement.textContent").strip().startswith("key 2000"), "reading goes on where it stopped"
+    part(page, "Activity").get_by_text("Filter and export").click()
+    expect(page.get_by_label("Who").get_by_role("option", name="There are more than are listed here.")).to_be_attached()
 
 
 def test_what_can_be_left_out_is_left_out_and_may_be_allowed_again(page, person, plugin, double, look):

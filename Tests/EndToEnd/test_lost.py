@@ -456,7 +456,7 @@ def test_what_could_not_be_renewed_is_pending_until_it_is(person, double):
 
 
 @pytest.mark.parametrize("kind", ["session", "passkey", "passkey without prf", "client", "plugin", "own plugin"])
-def test_every_kind_of_holder_is_remembered_for_a_day(person, double, kind, plugin):
+def test_every_kind_of_holder_is_remembered_for_a_month(person, double, kind, plugin):
     person.connect(plugin.link("linear", ["read"], user=person)["authorizationUrl"])
     if kind == "session":
         code = person.post("/api/vault/recovery", {}).json()["code"]
@@ -474,9 +474,16 @@ def test_every_kind_of_holder_is_remembered_for_a_day(person, double, kind, plug
         holder = plugin.id
     else:
         holder = person.own_plugin().id
+    lists = {"session": "sessions", "passkey": "passkeys", "client": "clients", "plugin": "plugins"}
+    plural = next(plural for word, plural in lists.items() if word in kind)
+    name = next(one["name"] for one in person.get(f"/api/{plural}?limit=500").json()[plural] if one["id"] == holder)
     first = lose(person, holder)
     assert lose(person, holder) == first
-    person.instance.sql("UPDATE loss SET expires_at_ms = expires_at_ms - 86400001 WHERE holder = ?", d.identifier(holder))
+    (told,) = listed(person)
+    kinds = {"client": "mcp", "own plugin": "plugin", "passkey without prf": "passkey"}
+    assert (told["holder"], told["kind"], told["name"]) == (holder, kinds.get(kind, kind), name)
+    person.instance.sql("UPDATE loss SET expires_at_ms = expires_at_ms - 30 * 86400000 - 1 WHERE holder = ?", holder)
+    assert listed(person) == []
     over = person.post("/api/vault/lost", {"holder": holder})
     if kind == "plugin":  # the operator's is still there, and holds nothing
         assert over.status_code == 200 and over.json()["connections"] == []
@@ -490,6 +497,49 @@ def test_a_plugin_that_was_let_in_again_can_be_lost_again(person, plugin):
         before = key_versions(person)
         assert len(lose(person, plugin.id)["connections"]) == 1
         assert key_versions(person) != before
+
+
+def listed(person: Person) -> list[dict]:
+    reply = person.get("/api/vault/lost")
+    assert reply.status_code == 200, reply.text
+    return reply.json()["losses"]
+
+
+def put_away(person: Person, holder: str):
+    return person.delete("/api/vault/lost", params={"holder": holder})
+
+
+def test_what_a_loss_led_to_is_there_for_who_left_the_page_until_it_is_put_away(person, other):
+    for link in (LINEAR, GOOGLE, GITHUB):
+        person.connect(link)
+    kept, lost = person.api_key("kept"), person.api_key("left in the train")
+    told = lose(person, lost.id)
+    (loss,) = listed(person)
+    assert loss | {"holder": lost.id, "kind": "api-key", "name": "left in the train", "local": "done", "leftOut": 0, "others": 0} == loss
+    by_id = lambda lines: sorted(lines, key=lambda line: line["id"])  # noqa: E731
+    assert by_id(loss["connections"]) == by_id(told["connections"])
+    # What is still good for somebody comes before what is not.
+    ended = [line["tokens"] == "replaced" for line in loss["connections"]]
+    assert ended == sorted(ended)
+    assert listed(kept) == [loss], "who opens the vault reads it"
+    # A connection that is gone is nothing to do any more.
+    github = next(c["id"] for c in person.connections() if c["provider"] == "github")
+    assert person.delete(f"/api/connections/{github}").status_code == 200
+    assert {line["provider"] for line in listed(person)[0]["connections"]} == {"linear", "google"}
+    assert listed(other) == [] and put_away(other, lost.id).status_code == 404
+    assert kept.call("DELETE", f"/api/vault/lost?holder={lost.id}").status_code == 403, "a person's decision"
+    assert put_away(person, "").status_code == person.delete("/api/vault/lost").status_code == 400
+    assert put_away(person, lost.id).status_code == 204 and listed(person) == []
+    assert put_away(person, lost.id).status_code == 404 and lost.vend("linear", ["read"]).status_code == 401
+
+
+def test_a_loss_elsewhere_is_listed_as_waiting_until_that_vault_has_new_keys(person):
+    person.connect(LINEAR)
+    lost, elsewhere = person.api_key("lost"), person.elsewhere()
+    assert lose(elsewhere, lost.id)["local"] == "pending"
+    assert [loss["local"] for loss in listed(elsewhere)] == ["pending"]
+    person.get("/api/me")
+    assert [loss["local"] for loss in listed(elsewhere)] == ["later"]
 
 
 def test_nobody_else_is_told(person, other):

@@ -262,7 +262,9 @@ def test_every_success_and_the_common_refusals_are_as_documented(instance, held)
     digest = apart.get("/api/vault/link").json()["offers"][0]["digest"]
     assert apart.post("/api/vault/link", {"step": "accept", "id": offer["id"], "digest": digest}).status_code == 200
     assert apart.post("/api/vault/link", {"step": "claim", "code": "00000000"}).status_code == 404
-    assert person.post("/api/vault/lost", {"holder": person.api_key().id}).status_code == 200
+    lost = person.api_key().id
+    assert person.post("/api/vault/lost", {"holder": lost}).status_code == 200
+    assert person.delete("/api/vault/lost", params={"holder": lost}).status_code == 204
     assert person.get("/api/vault").status_code == 200
     assert person.post("/api/vault/recovery/check", {"code": "tsr_"}).status_code == 200
 

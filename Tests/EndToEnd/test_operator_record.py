@@ -105,6 +105,29 @@ def test_what_cannot_be_recorded_is_not_done(fresh):
     until(lambda: [line["event"] for line in read(person, plugin)] == ["plugin-removed"], "the line to be listed")
 
 
+def renamed(person: Person) -> list[tuple]:
+    return [(line["caller"], line["callerKind"]) for line in person.get("/api/activity?event=plugin-renamed").json()["activity"]]
+
+
+def test_who_gives_a_name_to_the_operators_plugin_reads_it(instance, person, other, page, look):
+    """Their own plugin says from then on whose it is, and why it is called so stands in the record."""
+    name = f"Payroll {person.user_id[2:8]}"
+    for someone in (person, other):
+        someone.own_plugin(name)
+    before = person.own_plugin()
+    Plugin(instance, name)
+    for someone in (person, other):
+        until(lambda someone=someone: renamed(someone), "the line to be listed")
+        assert renamed(someone) == [(f"{name} (yours)", "operator")]
+    assert before.id not in str(person.get("/api/activity?event=plugin-renamed").json()) and renamed(Person(instance)) == []
+    page.context.clear_cookies()
+    lend_session(page.context, person)
+    page.goto("/vault#activity")
+    line = page.get_by_role("region", name="Activity", exact=True).get_by_role("listitem").filter(has_text="The operator added a plugin with the name of yours")
+    expect(line).to_contain_text(f"which from now on is called {name} (yours)")
+    look(page, "vault-activity-renamed")
+
+
 def test_the_page_says_who_it_was(person, told, page, look):
     page.context.clear_cookies()
     lend_session(page.context, person)

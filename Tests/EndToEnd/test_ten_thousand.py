@@ -134,6 +134,9 @@ def test_new_keys_for_all_of_them_keep_nobody_waiting_who_reads(rich, instance):
     assert lost.vend("github", ["repo"]).status_code == 401
     assert key.vend("github", ["repo"], account="account-6").status_code == 200
     assert {c["status"] for c in person.get("/api/connections?limit=500").json()["connections"]} == {"active"}
+    (loss,) = person.get("/api/vault/lost").json()["losses"]
+    assert len(loss["connections"]) == 100 and loss["others"] == COUNT - 100
+    assert fastest(lambda: person.get("/api/vault/lost")) < LIMIT
 
 
 def test_the_page_comes_with_the_first_and_loads_more_when_asked(rich, profiles, look):

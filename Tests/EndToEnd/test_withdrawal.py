@@ -72,6 +72,42 @@ def test_what_a_withdrawn_plugin_may_still_hold_is_listed_until_it_is_replaced(p
     assert held(person, plugin) == [None]
 
 
+def left(person: Person) -> list[tuple]:
+    reply = person.get("/api/plugins/ended")
+    assert reply.status_code == 200, reply.text
+    return [(token["name"], token["connection"]["provider"], token["connection"]["account"], token["connection"]["tokens"])
+            for token in reply.json()["tokens"]]
+
+
+@pytest.mark.parametrize("whose", ["own", "operator's"])
+def test_what_a_plugin_that_is_gone_may_still_hold_is_listed_until_it_is_replaced(person, other, plugin, double, whose):
+    """One's own that was ended, and one that the operator removed: their approvals went with them."""
+    gone = person.own_plugin() if whose == "own" else plugin
+    name = person.get("/api/plugins?limit=500").json()["plugins"]
+    name = next(entry["name"] for entry in name if entry["id"] == gone.id)
+    let_in(person, gone, "github", "repo")
+    assert left(person) == []
+    if whose == "own":
+        assert withdraw(person, gone)["tokens"] == "live"
+    else:
+        person.instance.toolshedd("plugin", "remove", gone.id)
+    assert gone.id not in [entry["id"] for entry in person.get("/api/plugins?limit=500").json()["plugins"]]
+    assert left(person) == [(name, "github", "octo", "live")] and left(other) == []
+    assert left(person.elsewhere()) == [(name, "github", None, "live")], "a browser that does not open the vault tells no account"
+    (connection,) = [c["id"] for c in person.connections()]
+    assert replace(person, connection).json()["tokens"] == "live" and left(person), "GitHub's is ended there"
+    person.connect(GITHUB | {"connection": connection})
+    assert left(person) == []
+
+
+def test_a_plugin_of_ones_own_whose_token_a_renewal_ended_is_left_with_nothing(person, double):
+    own = person.own_plugin()
+    let_in(person, own, "linear", "read")
+    double.set("linear", revoke=True)
+    fate = withdraw(person, own)["tokens"]
+    assert (left(person) == []) == (fate == "replaced"), (fate, left(person))
+
+
 def test_a_token_with_an_end_is_listed_until_then(person, plugin, double):
     let_in(person, plugin, "google", "calendar")
     entry = withdraw(person, plugin)

@@ -27,23 +27,6 @@ struct OperatorActTests {
         #expect(try concerned(own) == [stranger.person])
     }
 
-    @Test("A plugin that is gone keeps its name for the record, as long as there is one")
-    func named() throws {
-        let vault = try TestVault()
-        let (plugin, _) = try vault.plugin("Issue bot")
-        #expect(try vault.store.read { try $0.formerPlugins(among: [plugin.id.text, "s_x"]) }.isEmpty)
-        #expect(try vault.store.write { try $0.removePlugin(plugin.id, at: vault.now) })
-        #expect(try vault.store.write { try !$0.removePlugin(plugin.id, at: vault.now) })
-        #expect(
-            try vault.store.read { try $0.formerPlugins(among: [plugin.id.text, "s_x"]) } == [
-                plugin.id.text: "Issue bot"
-            ])
-        let days: Int64 = 86_400
-        #expect(try vault.store.write { try $0.pruneFormerPlugins(before: vault.now.adding(seconds: days)) } == 0)
-        #expect(try vault.store.write { try $0.pruneFormerPlugins(before: vault.now.adding(seconds: days + 1)) } == 1)
-        #expect(try vault.store.read { try $0.formerPlugins(among: [plugin.id.text]) }.isEmpty)
-    }
-
     @Test("Every act but the first has an event of that name")
     func events() {
         #expect(OperatorAct.allCases.filter { $0.event == nil } == [.pluginAdded])

@@ -155,7 +155,7 @@ struct PluginNameTests {
         let (theirs, mine) = (try add("Payroll", first), try add("payroll", second))
         let numbered = try add("PAYROLL (yours)", second)
         #expect(throws: VaultError.self) { try add("Pay roll", first) }
-        #expect(try vault.store.read { try $0.ownPlugins(named: "Payroll") } == 2)
+        #expect(Set(try vault.store.read { try $0.ownPlugins(named: "Payroll") }.map(\.id)) == [theirs, mine])
         let operators = try add("Payroll", nil)
         #expect(try name(operators) == "Payroll")
         #expect(try name(theirs) == "Payroll (yours)")

@@ -60,18 +60,6 @@ function parsed(text) {
     }
 }
 
-/** Every item of a list that may come in pages. */
-export async function all(path, plural) {
-    const items = [];
-    let next = null;
-    do {
-        const page = await call("GET", next ? `${path}?after=${encodeURIComponent(next)}` : path);
-        items.push(...(page[plural] ?? []));
-        next = page.next;
-    } while (next && items.length < 2000);
-    return items;
-}
-
 /**
  * Somebody else's words, made safe to stand among ours: one line, nothing invisible, no direction marks,
  * no towers of accents that reach into the next line, and not longer than is useful.

@@ -1,6 +1,7 @@
 // Choosing what of the activity is shown, and taking it along as a file.
-import { all, byId, call, clean, Problem, say, trouble } from "/page.js";
-import { eventWord, events } from "/words.js";
+import { byId, call, clean, local, Problem, say, trouble } from "/page.js";
+import { some } from "/vault-list.js";
+import { eventWord, events, goneWord } from "/words.js";
 
 const form = () => byId("activity-filter");
 
@@ -27,7 +28,7 @@ function day(text, later) {
 }
 
 export function offerTools(show) {
-    byId("activity-tools").addEventListener("toggle", fillChoices, { once: true });
+    byId("activity-tools").addEventListener("toggle", event => event.target.open && fillChoices());
     form().addEventListener("submit", event => {
         event.preventDefault();
         show();
@@ -36,26 +37,51 @@ export function offerTools(show) {
     for (const button of form().querySelectorAll("[data-export]")) button.addEventListener("click", () => take(button));
 }
 
-/** What can be chosen, asked for only when somebody wants to choose. */
+// Of one kind no list to choose from should be longer.
+const MOST = 500;
+
+/** What can be chosen, asked for whenever somebody wants to choose. */
 async function fillChoices() {
     try {
-        const [connections, plugins, clients, keys, sessions, providers] = await Promise.all([
-            all("/api/connections", "connections"), all("/api/plugins", "plugins"), all("/api/clients", "clients"),
-            all("/api/keys", "keys"), all("/api/sessions", "sessions"), call("GET", "/api/providers"),
+        const lists = ["connections", "plugins", "clients", "keys", "sessions"].map(plural => some(`/api/${plural}`, plural, { most: MOST }));
+        const [connections, plugins, clients, keys, sessions, former, { providers }] = await Promise.all([
+            ...lists, some("/api/activity/former", "former", { most: MOST }), call("GET", "/api/providers"),
         ]);
-        choices("event", events.map(event => [event, eventWord(event)]));
-        choices("caller", [...plugins, ...clients, ...keys, ...sessions].map(one => [one.id, clean(one.name)]));
-        choices("provider", providers.providers.filter(one => one.configured).map(one => [one.provider, clean(one.name, 80)]));
-        choices("connection", connections.map(one => [
+        const there = [plugins, clients, keys, sessions];
+        choices("event", [group("", events.map(event => [event, eventWord(event)]))]);
+        choices("caller", [
+            group("Still there", there.flatMap(({ items }) => items).map(one => [one.id, clean(one.name)]), there.some(({ next }) => next)),
+            group("No more there", former.items.map(one => [one.id, `${clean(one.name)} (${goneWord(one.kind)} ${local(one.endedAt)})`]), former.next),
+        ]);
+        choices("provider", [group("", providers.filter(one => one.configured).map(one => [one.provider, clean(one.name, 80)]))]);
+        choices("connection", [group("", connections.items.map(one => [
             one.id, `${clean(one.providerName ?? one.provider, 80)}: ${clean(one.account) || "account not shown"}`,
-        ]));
+        ]), connections.next)]);
     } catch (problem) {
         trouble(problem);
     }
 }
 
-function choices(name, pairs) {
-    form().elements[name].append(...pairs.map(([value, text]) => new Option(text, value)));
+/** Options under a heading, or without one; `more`: they are not all. */
+function group(label, pairs, more) {
+    const options = pairs.map(([value, text]) => new Option(text, value));
+    if (more) {
+        options.push(new Option("There are more than are listed here.", ""));
+        options.at(-1).disabled = true;
+    }
+    if (!label || options.length === 0) return options;
+    const place = document.createElement("optgroup");
+    place.label = label;
+    place.append(...options);
+    return [place];
+}
+
+/** What was chosen stays chosen. */
+function choices(name, groups) {
+    const select = form().elements[name];
+    const { value } = select;
+    select.replaceChildren(select.options[0], ...groups.flat());
+    if ([...select.options].some(option => option.value === value)) select.value = value;
 }
 
 // So many requests of 5000 records each: a file that a browser can still hold.

@@ -2,7 +2,7 @@
 import { byId, call, clean, names, stamp, trouble } from "/page.js";
 import { chosen, isChosen, offerTools } from "/vault-activity-tools.js";
 import { showList } from "/vault-list.js";
-import { eventWord } from "/words.js";
+import { callerWord, eventWord, goneWord } from "/words.js";
 
 // Those whose caller is who did it, here in this list of the person's own doings.
 const own = new Set(["signed-in", "signed-out", "recovery-made", "link-sealed", "linked", "passkey-added", "passkey-removed", "passkey-suspect", "removed", "key-removed"]);
@@ -32,12 +32,11 @@ async function rows(after) {
     return (page.activity ?? []).map(eventRow);
 }
 
-function eventRow({ at, event, provider, providerName, account, caller, callerKind, scopes, reason, tool }) {
-    // Whoever is gone has no name any more.
-    const name = /^[a-z]_[\w-]{22}$/.test(caller ?? "") ? "something since removed" : clean(caller);
+function eventRow({ at, event, provider, providerName, account, caller, callerGone, callerKind, scopes, reason, tool }) {
+    const name = own.has(event) ? "" : callerWord(caller);
     return stamp("event", {
         at, what: eventWord(event, callerKind), provider: clean(providerName ?? provider, 80), account: clean(account),
-        caller: own.has(event) ? "" : name, scopes: names(scopes), reason: clean(reason, 300), tool: clean(tool, 80),
+        caller: name, gone: callerGone && name === clean(caller) && goneWord(callerKind), scopes: names(scopes), reason: clean(reason, 300), tool: clean(tool, 80),
     });
 }
 

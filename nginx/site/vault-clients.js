@@ -1,13 +1,12 @@
 // Applications that the person let in: agents by OAuth, and command lines.
-import { all, clean, say, stamp } from "/page.js";
+import { clean, say, stamp } from "/page.js";
 import { ask } from "/question.js";
 import { offerLost, takeAway } from "/vault-keys.js";
-import { showList, tie } from "/vault-list.js";
+import { pagedList, tie } from "/vault-list.js";
 import { kindWord } from "/words.js";
 
-export function showClients() {
-    return showList("clients", async () => (await all("/api/clients", "clients")).map(clientRow));
-}
+const list = pagedList("clients", "/api/clients", "clients", clientRow, { what: "applications" });
+export const showClients = () => list.show();
 
 function clientRow({ id, name: said, kind, unverified, destination, connections, createdAt, lastUsedAt }) {
     const name = clean(said) || "An unnamed application";

@@ -13,7 +13,7 @@ const states = {
     superseded: ["in reserve", "attention", "The same account is connected once more, since two vaults were linked, and that one is used. This one goes when that one has been used or is revoked, and takes its place if it turns out to be dead. What came of it at the service is then in Activity."],
 };
 
-const list = pagedList("connections", "/api/connections", "connections", connectionRow);
+const list = pagedList("connections", "/api/connections", "connections", connectionRow, { what: "connections", first: 50 });
 export const showConnections = () => list.show();
 
 function connectionRow(connection, { loaded, isWhole }) {
@@ -30,7 +30,7 @@ function connectionRow(connection, { loaded, isWhole }) {
     const row = stamp("connection", {
         provider: said.provider, account: said.account, status: word, hint, label: clean(connection.label, 80),
         default: connection.default && said.several, createdAt: connection.createdAt, lastUsedAt: connection.lastUsedAt,
-        lastUsedBy: callerWord(connection.lastUsedBy), never: !connection.lastUsedAt, expiresAt: connection.expiresAt,
+        lastUsedBy: callerWord(connection.lastUsedBy, connection.lastUserGone), never: !connection.lastUsedAt, expiresAt: connection.expiresAt,
         background: connection.backgroundRefresh && open, scopes: names(connection.scopes) || "nothing named",
         reconnect: open, change: !connection.unused, renewal: connection.renewalPending,
     });

@@ -1,11 +1,12 @@
 // Who else opens the vault: the person's other vaults, the recovery code, and what to do when a holder was lost.
-import { byId, call, clean, fill, local, say, stamp, trouble } from "/page.js";
+import { byId, call, clean, fill, say, stamp, trouble } from "/page.js";
 import { ask } from "/question.js";
 import { offerRecovery } from "/secret.js";
 import { tie } from "/vault-list.js";
+import { showLosses } from "/vault-losses.js";
 import { kindWord } from "/words.js";
 
-const several = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+export const several = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 /** The parts "Your vaults" and "Recovery". */
 export async function showVault() {
@@ -61,6 +62,7 @@ function otherRow({ connections, holders }) {
 function showRecovery({ recovery, lastingHolders, connections }) {
     const place = byId("recovery-place");
     fill(byId("recovery"), { fragile: connections > 0 && lastingHolders === 0 });
+    if (place.querySelector(".secret")) return; // shown once, and not stored yet
     if (!recovery) return offerRecovery(place, showVault);
     const part = stamp("recovery-there", { createdAt: recovery.createdAt, checkedAt: recovery.checkedAt, unchecked: !recovery.checkedAt });
     part.querySelector("[data-do=replace]").addEventListener("click", event => ask(event.target, {
@@ -101,9 +103,14 @@ async function check(form) {
 
 /**
  * Takes a holder away. When nobody else opens its vault, what goes with it is said, and only a second yes does it.
- * `done` gets the answer and shows what it led to.
+ * `shown` gets the answer and shows what it led to.
  */
-export async function takeAway(button, method, path, yes, done, body) {
+export async function takeAway(button, method, path, yes, shown, body) {
+    const done = async answer => {
+        // Elsewhere than on /vault nothing is said of the vault, and who signs out leaves.
+        if (byId("vaults") && path !== "/api/sign-out") await showVault();
+        await shown(answer);
+    };
     let answer;
     try {
         answer = await call(method, path, body);
@@ -129,41 +136,10 @@ export function offerLost(row, holder, name, after) {
     button?.addEventListener("click", () => ask(button, {
         effect: `${name} is refused at once. Because somebody else may have it, everything that it could open gets new keys, and new tokens where the service gives them. All others of yours go on working.`,
         yes: "Revoke as lost",
-        act: () => takeAway(button, "POST", "/api/vault/lost", "Revoke as lost", async loss => {
-            await after();
-            showLoss(name, loss);
+        act: () => takeAway(button, "POST", "/api/vault/lost", "Revoke as lost", async () => {
+            await Promise.all([after(), showLosses(holder)]);
         }, { holder }),
     }));
-}
-
-const fates = {
-    replaced: () => ["The service issued new tokens, and the old ones are dead.", "good", "replaced"],
-    live: provider => [`${provider} gave nothing that ends the tokens that may be known. To end them, revoke the connection, or take it back at ${provider}, and connect anew.`, "attention", "still good"],
-    pending: provider => [`${provider} could not be asked yet. It is asked again as soon as it can be.`, "attention", "not yet"],
-    ended: provider => [`${provider} had ended it before. Reconnect to go on using it.`, "attention", "ended"],
-};
-
-function fate(tokens, provider) {
-    if (tokens.startsWith("expire-at ")) {
-        return [`A token that may be known ends by itself, ${local(tokens.slice(10))}.`, "attention", "ends by itself"];
-    }
-    return (fates[tokens] ?? fates.pending)(provider);
-}
-
-function showLoss(name, { local: here, leftOut, connections }) {
-    const card = byId("loss");
-    const rows = (connections ?? []).map(({ providerName, account, tokens, manageUrl }) => {
-        const provider = clean(providerName, 80);
-        const [what, tone, word] = fate(String(tokens), provider);
-        const row = stamp("loss-line", { provider, account: clean(account) || "account not shown", what, word, at: tokens === "live" && /^https?:\/\//.test(manageUrl ?? "") && provider });
-        row.querySelector("[data-f=word]").dataset.tone = tone;
-        if (tokens === "live" && manageUrl) row.querySelector("a").href = manageUrl;
-        return row;
-    });
-    fill(card, { name, pending: here === "pending", done: here !== "pending", leftOut: leftOut > 0 && several(leftOut, "holder"), none: rows.length === 0 && here !== "pending" });
-    card.querySelector("[data-list]").replaceChildren(...rows);
-    card.hidden = false;
-    card.querySelector("h2").focus();
 }
 
 export async function lock() {

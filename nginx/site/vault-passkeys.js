@@ -1,23 +1,22 @@
 // The passkeys of the person: what each does, adding and removing.
-import { all, byId, call, clean, say, stamp, trouble } from "/page.js";
+import { byId, call, clean, say, stamp, trouble } from "/page.js";
 import { here } from "/confirm.js";
 import { addPasskey, possible } from "/passkey.js";
 import { ask } from "/question.js";
 import { offerLost, takeAway } from "/vault-keys.js";
-import { showList, tie } from "/vault-list.js";
+import { pagedList, tie } from "/vault-list.js";
 
-export function showPasskeys() {
-    return showList("passkeys", async () => (await all("/api/passkeys", "passkeys")).map(passkeyRow));
-}
+const list = pagedList("passkeys", "/api/passkeys", "passkeys", passkeyRow, { what: "passkeys" });
+export const showPasskeys = () => list.show();
 
-function passkeyRow(passkey, _, passkeys) {
+function passkeyRow(passkey, { loaded }) {
     const name = clean(passkey.name) || "An unnamed passkey";
     const row = stamp("passkey", {
         name, opens: passkey.opensVault, signsIn: !passkey.opensVault, synced: passkey.synced, suspect: passkey.suspectAt,
         createdAt: passkey.createdAt, lastUsedAt: passkey.lastUsedAt, never: !passkey.lastUsedAt,
     });
     row.querySelector("[data-do=remove]").addEventListener("click", event => ask(event.target, {
-        effect: `“${name}” no longer signs you in${passkey.opensVault ? " and no longer opens the vault" : ""}. Delete it in your device’s own list, too. If it was stolen, copies of the database made before can still be opened with it.${passkeys.length > 1 ? "" : " It is your only one: without a recovery code or a provider to sign in with, nothing shows any more that it is you, so add another first."}`,
+        effect: `“${name}” no longer signs you in${passkey.opensVault ? " and no longer opens the vault" : ""}. Delete it in your device’s own list, too. If it was stolen, copies of the database made before can still be opened with it.${loaded.length > 1 ? "" : " It is your only one: without a recovery code or a provider to sign in with, nothing shows any more that it is you, so add another first."}`,
         yes: "Remove",
         act: () => takeAway(event.target, "DELETE", `/api/passkeys/${encodeURIComponent(passkey.id)}`, "Remove", async () => {
             await showPasskeys();

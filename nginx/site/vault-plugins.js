@@ -1,31 +1,30 @@
 // The plugins of /vault: what each may use and how far it is narrowed, one's own, and what a plugin that was shut out
 // may still hold.
-import { all, byId, call, clean, names, say, stamp, trouble } from "/page.js";
+import { byId, call, clean, names, say, stamp, trouble } from "/page.js";
 import { fromLimits, toLimits } from "/plugin-limits.js";
 import { ask } from "/question.js";
 import { revealKey } from "/secret.js";
 import { showConnections } from "/vault-connections.js";
 import { offerLost } from "/vault-keys.js";
-import { showList, tie } from "/vault-list.js";
+import { pagedList, tie } from "/vault-list.js";
 import { usedKey } from "/vault-plugin-key.js";
 
-export function showPlugins() {
-    return showList("plugins", async () => {
-        const listed = await all("/api/plugins", "plugins");
-        showHeld(listed);
-        const plugins = listed.map(plugin => ({
-            ...plugin, connections: plugin.connections.filter(({ status }) => status !== "withdrawn"),
-        }));
-        // Of the operator's plugins only those that were let in or narrowed; one's own also before.
-        return plugins.filter(plugin => plugin.addedBy === "you" || plugin.connections.length > 0 || plugin.muted || plugin.limits).map(pluginRow);
-    });
+let known = [];
+const list = pagedList("plugins", "/api/plugins", "plugins", pluginRow, { what: "plugins", drawn: plugins => { known = plugins; } });
+
+export async function showPlugins() {
+    await list.show();
+    await showHeld();
 }
 
 const address = plugin => `/api/plugins/${encodeURIComponent(plugin.id)}`;
 
-function pluginRow(plugin) {
-    const name = clean(plugin.name) || "An unnamed plugin";
+function pluginRow({ connections, ...rest }) {
+    const plugin = { ...rest, connections: connections.filter(({ status }) => status !== "withdrawn") };
     const own = plugin.addedBy === "you";
+    // Of the operator's plugins only those that were let in or narrowed; one's own also before.
+    if (!own && plugin.connections.length === 0 && !plugin.muted && !plugin.limits) return null;
+    const name = clean(plugin.name) || "An unnamed plugin";
     const old = plugin.keys.find(({ endsAt }) => endsAt);
     const row = stamp("plugin", {
         name, addedBy: own ? "you" : `the operator of ${location.hostname}`, createdAt: own && plugin.createdAt, muted: plugin.muted, unmuted: !plugin.muted,
@@ -107,8 +106,6 @@ function revoke(button, plugin, name, own) {
         yes: "Revoke",
         act: async () => {
             const { connections = [] } = await call("DELETE", address(plugin));
-            // One's own is gone with its list: what it may still hold is known from this answer alone.
-            if (own) ended.push({ ...plugin, connections: plugin.connections.map(reach => ({ ...reach, tokens: stillHeld(connections.find(({ id }) => id === reach.id)) })) });
             await Promise.all([showPlugins(), showConnections()]);
             say(withdrawn(name, connections), { focus: true });
         },
@@ -130,26 +127,27 @@ function withdrawn(name, connections) {
     return words.join(" ");
 }
 
-/** Plugins of one's own that were ended on this page. */
-const ended = [];
-
-const stillHeld = entry => (entry?.local === "withdrawn" && entry.tokens !== "replaced" ? entry.tokens : null);
-
-/** What plugins that were shut out may still hold, each with a button that takes it away as far as the service allows. */
-function showHeld(listed) {
+/** What plugins that were shut out, or are gone, may still hold, each with a button that takes it away as far as the service allows. */
+async function showHeld() {
     const place = byId("held");
-    const held = [...listed, ...ended].flatMap(plugin => plugin.connections
-        .filter(({ tokens, account }) => tokens && account !== null).map(entry => ({ plugin, entry })));
-    place.replaceChildren(...held.map(({ plugin, entry }) => {
-        const service = clean(entry.providerName ?? entry.provider, 80);
-        const row = stamp("held-token", {
-            name: clean(plugin.name) || "An unnamed plugin", provider: service, account: clean(entry.account) || "account not shown",
-            until: entry.tokens.startsWith("expire-at ") ? entry.tokens.slice(10) : null, live: entry.tokens === "live",
-        });
-        row.querySelector("button").addEventListener("click", event => replace(event.target, entry, service));
-        return row;
-    }));
-    place.hidden = place.children.length === 0;
+    const { tokens } = await call("GET", "/api/plugins/ended").catch(() => ({ tokens: [] }));
+    const held = [
+        ...known.flatMap(({ name, connections }) => connections.filter(entry => entry.tokens).map(entry => ({ name, entry }))),
+        ...tokens.map(({ name, connection }) => ({ name, entry: connection })),
+    ];
+    place.replaceChildren(...held.map(heldRow));
+    place.hidden = held.length === 0;
+}
+
+function heldRow({ name, entry }) {
+    const service = clean(entry.providerName ?? entry.provider, 80);
+    const open = entry.account !== null;
+    const row = stamp("held-token", {
+        name: clean(name) || "A plugin that is gone", provider: service, account: clean(entry.account) || "account not shown", open, locked: !open,
+        until: entry.tokens.startsWith("expire-at ") ? entry.tokens.slice(10) : null, live: entry.tokens === "live",
+    });
+    row.querySelector("button").addEventListener("click", event => replace(event.target, entry, service));
+    return row;
 }
 
 function replace(button, entry, service) {
@@ -158,7 +156,6 @@ function replace(button, entry, service) {
         yes: "Replace the token",
         act: async () => {
             const answer = await call("POST", `/api/connections/${encodeURIComponent(entry.id)}/replace`);
-            entry.tokens = null;
             await Promise.all([showPlugins(), showConnections()]);
             replaced(answer, service);
         },

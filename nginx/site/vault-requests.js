@@ -1,14 +1,14 @@
 // What waits for this person: open requests, and what they said no to.
-import { all, byId, call, clean, names, say, stamp } from "/page.js";
+import { byId, call, clean, names, say, stamp } from "/page.js";
 import { ask } from "/question.js";
-import { showList, tie } from "/vault-list.js";
+import { pagedList, tie } from "/vault-list.js";
 import { kindWord, scopeRow } from "/words.js";
 
+const requests = pagedList("requests", "/api/requests", "requests", requestRow, { what: "requests" });
+const declines = pagedList("declines", "/api/declines", "declines", declineRow, { what: "of these" });
+
 export async function showRequests() {
-    await Promise.all([
-        showList("requests", async () => (await all("/api/requests", "requests")).map(requestRow)),
-        showList("declines", async () => (await all("/api/declines", "declines")).map(declineRow)),
-    ]);
+    await Promise.all([requests.show(), declines.show()]);
     byId("declines").hidden = !byId("declines").querySelector("li") && byId("declines").querySelector("[data-trouble]").hidden;
 }
 

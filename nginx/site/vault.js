@@ -7,6 +7,7 @@ import { showKeys, showSessions, takeNewKeys } from "/vault-holders.js";
 import { offerEverything } from "/vault-everything.js";
 import { showPlugins, takeNewPlugins } from "/vault-plugins.js";
 import { lock, showVault, takeAway } from "/vault-keys.js";
+import { showLosses } from "/vault-losses.js";
 import { showProviders } from "/vault-providers.js";
 import { showRequests } from "/vault-requests.js";
 import { showPasskeys, takeNewPasskeys } from "/vault-passkeys.js";
@@ -24,8 +25,8 @@ async function open() {
     fill(document, { name: clean(me.name, 80) || "an unnamed person", userId: clean(me.userId) });
     show("open");
     const parts = () => Promise.all([
-        showRequests(), showConnections(), showProviders(), showPlugins(), showClients(), showKeys(), showSessions(me.sessionId),
-        showPasskeys(), showActivity(), showVault(),
+        showRequests(), showConnections(), showProviders(), showPlugins(), showClients(), showKeys(), showSessions(),
+        showPasskeys(), showActivity(), showVault(), showLosses(),
     ]);
     offerEverything(parts);
     await parts();
@@ -55,7 +56,7 @@ start(() => {
     byId("link").addEventListener("click", () => location.assign("/link"));
     byId("sign-out").addEventListener("click", signOut);
     takeNewKeys();
-    takeNewPasskeys(async () => showSessions((await call("GET", "/api/me")).sessionId));
+    takeNewPasskeys(() => Promise.all([showSessions(), showVault()]));
     takeNewPlugins();
     open();
 });

@@ -4,7 +4,7 @@ import { clean, stamp } from "/page.js";
 const risks = { read: "read only", write: "can change things", admin: "far-reaching", unknown: "effect unknown" };
 const kinds = {
     plugin: "plugin", session: "browser", browser: "browser", cli: "command line", key: "API key", "api-key": "API key",
-    mcp: "MCP client", recovery: "recovery code", passkey: "passkey",
+    mcp: "MCP client", client: "application", recovery: "recovery code", passkey: "passkey",
 };
 
 // The closed set of what is recorded.
@@ -15,6 +15,7 @@ const happened = {
     "revocation-not-asked": "Not taken back at the service",
     "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "plugin-muted": "Muted", "plugin-unmuted": "No longer muted",
     "plugin-limited": "Limits changed of", "plugin-changed": "The operator changed the limits of", "plugin-removed": "The operator removed",
+    "plugin-renamed": "The operator added a plugin with the name of yours, which from now on is called",
     "plugin-key-changed": "The operator gave another key to", "plugin-key-ended": "The operator ended an old key of", "token-replaced": "Token replaced", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
     "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
     "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
@@ -33,8 +34,13 @@ const by = {
 export const eventWord = (event, callerKind) => by[`${event} ${callerKind}`] ?? happened[event] ?? clean(event, 60);
 
 const riskWord = risk => risks[risk] ?? risks.unknown;
-/** Who is gone has only an id left. */
-export const callerWord = name => (/^[a-z]_[\w-]{22}$/.test(name ?? "") ? "something since removed" : clean(name));
+/** Who did it. Of who is gone and forgotten only the id is left. */
+export function callerWord(name, gone = false) {
+    if (/^[a-z]_[\w-]{22}$/.test(name ?? "")) return "something since removed";
+    return gone && name ? `${clean(name)} (removed)` : clean(name);
+}
+/** What became of somebody of this kind who is no more there. */
+export const goneWord = kind => (kind === "session" ? "signed out" : "removed");
 export const kindWord = kind => kinds[kind] ?? clean(kind, 40);
 
 /** One scope in words, by a template of the page; a service's own name for it is shown whole, and once. */

@@ -46,7 +46,7 @@ OPEN_COLUMNS = {
     "device_request.user_code_tag", "device_request.salt", "device_request.public_key", "device_request.public_tag",
     "device_request.client_grant", "device_try.slot",
     "former.id", "former.person", "mismatch.request", "mismatch.person", "sign_in.slot",
-    "former_plugin.id", "former_plugin.owner", "log_key.id", "log_key.connection", "log_key.vault", "log_key.person",
+    "left_with.plugin", "left_with.connection", "left_with.person", "log_key.id", "log_key.connection", "log_key.vault", "log_key.person",
     "identity.person", "passkey.id", "passkey.person", "passkey.credential_id", "passkey.public_key", "passkey.slot",
     "link_given.slot", "link_given.vault", "taken_back.person", "taken_back.what",
     "challenge.hash", "challenge.slot", "challenge.cookie_hash",
