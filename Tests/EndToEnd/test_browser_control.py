@@ -173,7 +173,7 @@ def test_what_fails_says_what_was_kept(page, person, double, look):
     expect(status(page)).to_contain_text("Nothing was changed; look again")
     page.unroute("**/api/connections/*")
     assert person.connections()[0]["status"] == "active"
-    page.route("**/api/plugins", lambda route: route.fulfill(status=429, json={}, headers={"Retry-After": "7"}))
+    page.route("**/api/plugins?*", lambda route: route.fulfill(status=429, json={}, headers={"Retry-After": "7"}))
     page.reload()
     expect(octo).to_be_visible()
     expect(part(page, "Plugins")).to_contain_text("Try again in 7 seconds")

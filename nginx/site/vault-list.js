@@ -82,6 +82,7 @@ export function pagedList(id, address, plural, rowOf, { what, first = MOST, draw
         show: () => showList(id, async () => {
             if (!foot) {
                 foot = stamp("more-rows", { what });
+                foot.hidden = true;
                 foot.querySelector("button").addEventListener("click", more);
                 list().after(foot);
             }
