@@ -465,6 +465,7 @@ def test_the_page_filters_and_exports(page, used, instance, look):
     who.select_option(value=key.id)
     part(page).get_by_role("button", name="Show these").click()
     expect(rows).to_have_count(3)
+    expect(rows.filter(has_text="Key or signed-in place revoked: ")).to_contain_text("(removed)")
     look(page, "vault-activity-gone")
     part(page).get_by_label("To the day").fill("2020-01-01")
     part(page).get_by_role("button", name="Show these").click()

@@ -108,7 +108,9 @@ def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instanc
 
     confirm(reach)
     expect(page.get_by_role("status")).to_contain_text(f"{plugin.name} can no longer use anything of yours")
-    expect(part(page, "Plugins").get_by_text("No plugin can use anything")).to_be_visible()
+    # Not while one may still hold a token of before.
+    expect(part(page, "Plugins").get_by_text("No plugin can use anything")).to_be_hidden()
+    expect(part(page, "Plugins")).to_contain_text(f"{plugin.name} may still hold a token for GitHub: octo")
     assert plugin.link("github", ["repo"], user=person)["reason"] == "plugin-not-approved"
 
     confirm(row(page, "Connections", "Linear: "))

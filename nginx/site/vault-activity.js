@@ -4,8 +4,8 @@ import { chosen, isChosen, offerTools } from "/vault-activity-tools.js";
 import { showList } from "/vault-list.js";
 import { callerWord, eventWord, goneWord } from "/words.js";
 
-// Those whose caller is who did it, here in this list of the person's own doings.
-const own = new Set(["signed-in", "signed-out", "recovery-made", "link-sealed", "linked", "passkey-added", "passkey-removed", "passkey-suspect", "removed", "key-removed"]);
+// The person's own doings: whose caller is the place where they did it.
+const own = new Set(["signed-in", "signed-out", "recovery-made", "link-sealed", "linked", "passkey-added", "passkey-removed", "passkey-suspect", "removed"]);
 
 let next = null;
 
@@ -33,10 +33,11 @@ async function rows(after) {
 }
 
 function eventRow({ at, event, provider, providerName, account, caller, callerGone, callerKind, scopes, reason, tool }) {
-    const name = own.has(event) ? "" : callerWord(caller);
+    const name = callerWord(caller);
+    const isOwn = own.has(event);
     return stamp("event", {
         at, what: eventWord(event, callerKind), provider: clean(providerName ?? provider, 80), account: clean(account),
-        caller: name, gone: callerGone && name === clean(caller) && goneWord(callerKind), scopes: names(scopes), reason: clean(reason, 300), tool: clean(tool, 80),
+        caller: !isOwn && name, where: isOwn && name, gone: callerGone && name === clean(caller) && goneWord(callerKind), scopes: names(scopes), reason: clean(reason, 300), tool: clean(tool, 80),
     });
 }
 

@@ -137,6 +137,8 @@ async function showHeld() {
     ];
     place.replaceChildren(...held.map(heldRow));
     place.hidden = held.length === 0;
+    // Who may still hold a token can still use something.
+    if (held.length > 0) byId("plugins").querySelector(":scope > [data-empty]").hidden = true;
 }
 
 function heldRow({ name, entry }) {

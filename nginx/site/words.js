@@ -16,7 +16,7 @@ const happened = {
     "plugin-approved": "Allowed for", "plugin-withdrawn": "Withdrawn from", "plugin-muted": "Muted", "plugin-unmuted": "No longer muted",
     "plugin-limited": "Limits changed of", "plugin-changed": "The operator changed the limits of", "plugin-removed": "The operator removed",
     "plugin-renamed": "The operator added a plugin with the name of yours, which from now on is called",
-    "plugin-key-changed": "The operator gave another key to", "plugin-key-ended": "The operator ended an old key of", "token-replaced": "Token replaced", "key-made": "Key made", "key-removed": "A key or a signed-in place revoked",
+    "plugin-key-changed": "The operator gave another key to", "plugin-key-ended": "The operator ended an old key of", "token-replaced": "Token replaced", "key-made": "Key made", "key-removed": "Key or signed-in place revoked:",
     "signed-in": "Signed in", "signed-out": "Signed out", mismatch: "A link of yours was opened by another account",
     "background-on": "Background refresh on", "background-off": "Background refresh off", "recovery-made": "Recovery code made",
     "passkey-added": "Passkey added", "passkey-removed": "Passkey removed",
