@@ -33,8 +33,8 @@ public struct KeyRules: Hashable, Sendable {
         guard Self.isToken(tokenType) else {
             throw fields.wrong("token_type", expected: "a word like Bearer", found: "'\(tokenType.prefix(40))'")
         }
-        guard (1...64).contains(name.utf8.count), !name.utf8.contains(where: { $0 < 0x20 }) else {
-            throw fields.wrong("name", expected: "1 to 64 bytes of text", found: "another")
+        guard Provider.isName(name) else {
+            throw fields.wrong("name", expected: Provider.expectedName, found: "another")
         }
         if let page, !page.hasPrefix("https://") {
             throw fields.wrong("page", expected: "an https URL", found: "'\(page.prefix(100))'")

@@ -1,13 +1,21 @@
+import Encoding
 import OAuth
 
 extension Provider {
+    static let expectedName = "1 to 64 bytes of text that can be seen as it is"
+
+    /// People read it where they decide.
+    static func isName(_ text: String) -> Bool {
+        text.utf8.count <= 64 && text.isVisible && text.withoutControls == text
+    }
+
     /// Reads a whole entry, its layers already laid over one another.
     init(reading entry: SourceValue, id: ProviderID, path: String) throws(CatalogueError) {
         var fields = try Fields(entry, path: path)
         self.id = id
         name = try fields.text("name") ?? id.bridge
-        guard name.utf8.count <= 64, !name.utf8.contains(where: { $0 < 0x20 }) else {
-            throw fields.wrong("name", expected: "at most 64 bytes of text", found: "another")
+        guard Self.isName(name) else {
+            throw fields.wrong("name", expected: Self.expectedName, found: "another")
         }
         kind = try fields.choice("kind", Kind.self) ?? .operator
         basis = try fields.choice("basis", Basis.self) ?? .documentation

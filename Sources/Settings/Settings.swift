@@ -98,7 +98,9 @@ public struct Settings: Sendable {
         allowsDeviceGrant = tuning.allowsDeviceGrant
         audit = tuning.audit
         process = tuning.process
-        warnings = catalogue.warnings + Self.warnings(base, catalogue) + Self.warnings(base, tuning)
+        warnings =
+            catalogue.warnings + Self.warnings(base, catalogue) + Self.warnings(base, tuning)
+            + Self.warnings(folder: surroundings["TOOLSHED_CONFIG_DIR"])
     }
 
     /// The redirect URI that is registered at the provider. Never derived from a request.

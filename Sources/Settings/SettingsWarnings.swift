@@ -1,3 +1,4 @@
+import Glibc
 import Providers
 
 // What is permitted and unwise: nothing here keeps the service from starting.
@@ -19,6 +20,12 @@ extension Settings {
             }
         }
         return warnings
+    }
+
+    /// The default one need not be there; one that was named is meant.
+    static func warnings(folder: String?) -> [String] {
+        guard let folder, access(folder, F_OK) != 0 else { return [] }
+        return ["TOOLSHED_CONFIG_DIR: there is no folder \(folder), so nothing is read from it"]
     }
 
     static func warnings(_ base: RedirectBase, _ tuning: Tuning) -> [String] {

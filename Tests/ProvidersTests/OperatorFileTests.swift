@@ -119,6 +119,18 @@ struct OperatorFileTests {
         }
     }
 
+    @Test(
+        "A name that people could not see, or not as it is, is refused",
+        arguments: [#""""#, #"" ""#, #""a\u202Eb""#, #""\u3164""#, #""a\nb""#, #""Corp \u00FCber""#, #""Corp""#])
+    func name(name: String) {
+        let file = "version: 1\nproviders:\n  corp:\n    issuer: https://id.corp.example\n    name: \(name)\n"
+        let refusal = refusal(file)
+        #expect((refusal == nil) == name.contains("Corp"))
+        if let refusal {
+            #expect(refusal.hasPrefix("providers.d/1.yaml:5:11: providers.corp.name: expected 1 to 64 bytes"))
+        }
+    }
+
     @Test("A file without a secret may be read by anybody")
     func readable() {
         #expect(

@@ -283,6 +283,12 @@ struct SettingsTests {
         #expect(try load().warnings == ["no provider is configured"])
     }
 
+    @Test("A folder of configuration that was named and is not there is told")
+    func noFolder() throws {
+        let warnings = try load(["TOOLSHED_CONFIG_DIR": "/nowhere/etc"]).warnings
+        #expect(warnings.contains("TOOLSHED_CONFIG_DIR: there is no folder /nowhere/etc, so nothing is read from it"))
+    }
+
     @Test("What processes say of themselves is set by file and by environment, within bounds")
     func process() throws {
         #expect(try load().process == ProcessSettings())
