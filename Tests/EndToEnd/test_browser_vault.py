@@ -118,6 +118,7 @@ def test_the_vault_lists_what_is_there_and_takes_each_back(page, person, instanc
     assert double.count("linear", "revoke") == 1
     confirm(github)
     expect(page.get_by_role("status")).to_contain_text("GitHub does not let a server take it back")
+    expect(part(page, "Plugins").get_by_text("may still hold a token")).to_be_hidden()
     look(page, "vault-revoked")
     expect(part(page, "Connections").get_by_text("Nothing is connected yet")).to_be_visible()
     assert person.connections() == [] and double.complaints() == []

@@ -62,7 +62,9 @@ export function offerRevoke(place, row) {
         yes: "Revoke",
         act: async () => {
             const answer = await call("DELETE", address(row));
-            await row.changed();
+            // What plugins were let in to, or may still hold, was this connection's, too. Not at the top: that one imports this one.
+            const { showPlugins } = await import("/vault-plugins.js");
+            await Promise.all([row.changed(), showPlugins()]);
             say(afterwards(answer, row.provider), { focus: true, tone: answer.provider === "failed" ? "bad" : "good", link: lookThere(answer, row.provider) });
         },
     }));
