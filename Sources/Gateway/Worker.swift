@@ -25,7 +25,7 @@ public final class Worker: Sendable {
     ) throws {
         self.http = http
         let path = settings.databasePath
-        let writer = try Store.Writer(path: path)
+        let writer = try Store.Writer(path: path, walLimit: settings.process.walLimitMegabytes << 20)
         let audit = try AuditLog(
             folder: settings.auditFolder, options: settings.audit.options, at: Instant.now(), say: checkpoint)
         self.audit = audit

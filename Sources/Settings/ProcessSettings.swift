@@ -10,6 +10,8 @@ public struct ProcessSettings: Hashable, Sendable {
     public private(set) var slowMilliseconds: Int64 = 1000
     /// A WAL that stays longer is a line in the log.
     public private(set) var walAlarmMegabytes: Int64 = 16
+    /// While a WAL is longer, workers store nothing: whoever reads since then would fill the disk.
+    public private(set) var walLimitMegabytes: Int64 = 256
     /// How many failed authentications of one address are answered as such.
     public private(set) var failedAuthenticationsPerSecond: Int64 = 10
 
@@ -20,6 +22,7 @@ public struct ProcessSettings: Hashable, Sendable {
             ("recycle_memory_mb", 0...65_536, \.recycleMegabytes),
             ("slow_ms", 0...3_600_000, \.slowMilliseconds),
             ("wal_alarm_mb", 0...65_536, \.walAlarmMegabytes),
+            ("wal_limit_mb", 0...65_536, \.walLimitMegabytes),
             ("failed_authentications_per_second", 0...100_000, \.failedAuthenticationsPerSecond),
         ]
     }

@@ -16,8 +16,20 @@ public final class Store {
     /// The write connection, shared by the threads of one process; GRDB serializes on it.
     public final class Writer: Sendable {
         let queue: DatabaseQueue
+        private let path: String
+        private let walLimit: Int64
 
-        public init(path: String) throws(VaultError) { queue = try Store.open(path, readonly: false) }
+        /// - Parameter walLimit: bytes; 0: however long it is. For whom it is worse not to store what it has: the keeper
+        ///   has tokens that a provider gave out once.
+        public init(path: String, walLimit: Int64 = 0) throws(VaultError) {
+            (self.path, self.walLimit) = (path, walLimit)
+            queue = try Store.open(path, readonly: false)
+        }
+
+        /// As if the disk were full, before it is (SQLITE_FULL).
+        func admit() throws(VaultError) {
+            if walLimit > 0, Store.walBytes(path: path) > walLimit { throw .storage(code: 13) }
+        }
     }
 
     public init(path: String, writer: Writer, keys: StoreKeys, random: Randomness) throws(VaultError) {
@@ -34,7 +46,8 @@ public final class Store {
 
     /// BEGIN IMMEDIATE … COMMIT, durable when it returns. Never around a network call.
     public func write<T>(_ body: (Rows) throws -> T) throws -> T {
-        try writer.queue.writeWithoutTransaction { db in
+        try writer.admit()
+        return try writer.queue.writeWithoutTransaction { db in
             var result: T?
             try db.inTransaction(.immediate) {
                 result = try body(Rows(db: db, keys: keys, random: random))

@@ -62,6 +62,7 @@ struct Check: ParsableCommand {
             $0.member("recycleRequests", settings.process.recycleRequests)
             $0.member("recycleMegabytes", settings.process.recycleMegabytes)
             $0.member("walAlarmMegabytes", settings.process.walAlarmMegabytes)
+            $0.member("walLimitMegabytes", settings.process.walLimitMegabytes)
             $0.member("failedAuthenticationsPerSecond", settings.process.failedAuthenticationsPerSecond)
             $0.member("configured", configured)
             $0.member("warnings", settings.warnings)

@@ -292,10 +292,12 @@ struct SettingsTests {
     @Test("What processes say of themselves is set by file and by environment, within bounds")
     func process() throws {
         #expect(try load().process == ProcessSettings())
-        folder.write("toolshed.yaml", "version: 1\nrecycle_requests: 200\nslow_ms: 0\nwal_alarm_mb: 1\n")
+        folder.write(
+            "toolshed.yaml", "version: 1\nrecycle_requests: 200\nslow_ms: 0\nwal_alarm_mb: 1\nwal_limit_mb: 2\n")
         let settings = try load(["TOOLSHED_SLOW_MS": "250", "TOOLSHED_RECYCLE_MEMORY_MB": "64"]).process
         #expect(settings.recycleRequests == 200 && settings.recycleMegabytes == 64)
         #expect(settings.slowMilliseconds == 250 && settings.walAlarmMegabytes == 1)
+        #expect(settings.walLimitMegabytes == 2 && ProcessSettings().walLimitMegabytes == 256)
         #expect(refusal(["TOOLSHED_SLOW_MS": "-1"]).contains("TOOLSHED_SLOW_MS"))
         folder.write("toolshed.yaml", "version: 1\nrecycle_memory_mb: plenty\n")
         #expect(refusal().contains("recycle_memory_mb"))

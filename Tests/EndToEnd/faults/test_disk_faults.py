@@ -5,6 +5,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 
 import pytest
@@ -111,23 +112,38 @@ def test_a_full_disk_is_told_and_forgotten_once_there_is_room(fresh, company):
 
 
 @pytest.mark.long
-def test_a_reader_that_stays_costs_room_and_nothing_else(fresh, company):
-    """F24: our own reads are single statements and cannot stay; a copy that somebody makes can."""
-    instance = fresh().start()
+def test_a_reader_that_stays_costs_room_up_to_a_bound_and_what_it_would_fill_is_not_stored(fresh, company, extent):
+    """F24: our own reads are single statements and cannot stay; a copy that somebody makes can, and nobody can interrupt it.
+    The WAL grows meanwhile, to a bound: then nothing more is stored by requests, tokens are vended and renewed."""
+    instance = fresh(environment={"TOOLSHED_WAL_LIMIT_MB": "2", "TOOLSHED_WAL_ALARM_MB": "1"}).start()
+    instance.double.set("generic", expires_in=3600, refresh="rotate+kill")
     us = company(instance)
+    [connection] = us.person.connections()
+    path = f"/api/connections/{connection['id']}"
     after, wal = Aftermath(instance), instance.dir / "state/toolshed.sqlite-wal"
     with closing(sqlite3.connect(instance.dir / DATABASE, isolation_level=None)) as reader:
         reader.execute("PRAGMA wal_autocheckpoint = 0")
         reader.execute("BEGIN")
-        seen = reader.execute("SELECT count(*) FROM slot").fetchall()
-        for number in range(300):
-            assert us.person.post("/api/keys", {"name": f"key {number}"}).status_code == 201
-        assert reader.execute("SELECT count(*) FROM slot").fetchall() == seen
-        grown = wal.stat().st_size
+        seen = reader.execute("SELECT count(*), max(generation) FROM connection").fetchall()
+        for number in range(2000):
+            reply = us.person.call("PATCH", path, {"label": f"label {number}"})
+            if reply.status_code != 204:
+                break
+        assert_problem(reply, 503, "unavailable")
+        assert 2 << 20 < wal.stat().st_size < 3 << 20, "and not before"
+        until(lambda: "the WAL has been longer than 1 MB" in instance.log(), "the alarm", 60)
+        stays = time.monotonic() + {"sample": 0, "faults": 30, "full": 600}[extent]
+        until(lambda: time.monotonic() > stays, "the reader to have stayed", 700)
+        assert us.vend().status_code == 200
+        instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0")
+        assert us.vend().json()["refreshed"] is True, "what a provider gives out once is stored all the same"
+        assert us.person.call("PATCH", path, {"label": "no"}).status_code == 503
+        assert wal.stat().st_size < 3 << 20
+        assert reader.execute("SELECT count(*), max(generation) FROM connection").fetchall() == seen
         reader.execute("ROLLBACK")
-    assert grown > 1 << 20
-    until(lambda: wal.stat().st_size < grown // 10, "the WAL to be cut", 60)
-    assert len(keys(us.person)) == 301
+    until(lambda: us.person.call("PATCH", path, {"label": "again"}).status_code == 204, "room", 60)
+    until(lambda: wal.stat().st_size < 1 << 18, "the WAL to be cut", 60)
+    assert [c["label"] for c in us.person.connections()] == ["again"]
     after.check(us.secrets)
 
 
