@@ -15,6 +15,10 @@ public struct Limits: Sendable {
     /// How long one request may wait for the network in all, however often it is set aside.
     public var setAsideMilliseconds: Int64 = 8000
 
+    /// A thread that has one request for so many looks (`Pool.look`) is stuck. At one every three seconds that is 12 to 15
+    /// seconds: more than reading, writing and SQLite's patience may take together.
+    public var looks = 5
+
     public init() {}
 }
 

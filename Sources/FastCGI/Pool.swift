@@ -15,6 +15,7 @@ public final class Pool<Resumption: Sendable>: Sendable {
     let waiting = Waiting<Resumption>()
     let connections: Connections
     let counters = Counters()
+    private let watch: Watch
     private let shift: Shift
 
     let listener: Int32
@@ -54,6 +55,7 @@ public final class Pool<Resumption: Sendable>: Sendable {
         self.limits = limits
         self.makeHandler = makeHandler
         try Parser.start()
+        watch = Watch(threads: threads)
         shift = try Shift(threads: threads, most: max(1, min(atWork ?? threads, threads)))
         epoll = try PoolError.check("epoll_create1", epoll_create1(Int32(EPOLL_CLOEXEC)))
         wake = try PoolError.check("eventfd", eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)))
@@ -85,7 +87,7 @@ public final class Pool<Resumption: Sendable>: Sendable {
                 members.append(
                     try startThread { [self] in
                         let handler = gate.arrive { try makeHandler(index, self) }
-                        if let handler { serve(with: handler) }
+                        if let handler { serve(with: handler, number: index) }
                     })
             }
         } catch {
@@ -141,6 +143,10 @@ public final class Pool<Resumption: Sendable>: Sendable {
         return result.accepted
     }
 
+    /// For whoever watches this process, to be called every few seconds: how many threads have been with one request for
+    /// `Limits.looks` calls. The connection of such a request is cut, so that the web server says so to whoever waits.
+    public func look() -> Int { watch.look(patience: limits.looks) }
+
     public var status: PoolStatus {
         var status = counters.snapshot()
         status.open = connections.open
@@ -154,8 +160,8 @@ public final class Pool<Resumption: Sendable>: Sendable {
 // MARK: - The loop
 
 extension Pool {
-    private func serve(with handler: Handler<Resumption>) {
-        let thread = RequestThread(limits: limits)
+    private func serve(with handler: Handler<Resumption>, number: Int) {
+        let thread = RequestThread(limits: limits, number: number)
         defer { thread.leave() }
         var event = epoll_event()
         while true {
@@ -189,16 +195,18 @@ extension Pool {
             // Reading counts: a peer that sends slowly holds up its thread, and another must stand in for it.
             counters.begin()
             defer { counters.end() }
+            watch.begin(thread, connection)
             if exchange.receive(from: connection, thread.intake, limits) {
                 if isLast { exchange.request.pointee.keepConnection = 0 }
                 let verdict = handler.respond(exchange)
-                guard let keeps = conclude(exchange, verdict, handler) else { return thread.lose(exchange) }
+                guard let keeps = conclude(exchange, verdict, thread, handler) else { return thread.lose(exchange) }
                 isKept = keeps
             } else {
                 isKept = thread.intake.pointee.foundNothing
                 exchange.abandon()
                 if thread.intake.pointee.isMalformed { counters.countMalformed() }
             }
+            watch.end(thread)
             if !isKept { return connections.close(connection) }
         } while !connections.park(connection)
     }
@@ -211,7 +219,11 @@ extension Pool {
         defer { counters.end() }
         thread.intake.pointee.begin()
         let connection = next.exchange.connection
-        guard let keeps = conclude(next.exchange, handler.resume(next.exchange, next.answer), handler) else { return }
+        watch.begin(thread, connection)
+        guard let keeps = conclude(next.exchange, handler.resume(next.exchange, next.answer), thread, handler) else {
+            return
+        }
+        watch.end(thread)
         if !keeps {
             connections.close(connection)
         } else if !connections.park(connection) {
@@ -221,10 +233,15 @@ extension Pool {
 
     /// Sends the answer, and says whether the connection is kept; nil when the request waits now: then another thread may
     /// own the exchange already.
-    private func conclude(_ exchange: Exchange, _ first: Verdict, _ handler: Handler<Resumption>) -> Bool? {
+    private func conclude(
+        _ exchange: Exchange, _ first: Verdict, _ thread: RequestThread, _ handler: Handler<Resumption>
+    ) -> Bool? {
         var verdict = first
         while verdict == .setAside, exchange.ticket != 0 {
+            let connection = exchange.connection
+            watch.end(thread)
             guard let answer = waiting.park(exchange) else { return nil }
+            watch.begin(thread, connection)
             exchange.ticket = 0
             verdict = handler.resume(exchange, answer)
         }

@@ -56,9 +56,14 @@ final class Gate: Sendable {
 /// What one request thread keeps between requests.
 final class RequestThread {
     let intake: UnsafeMutablePointer<Intake>
+    /// Its place among the threads of its pool.
+    let number: Int
+    /// How many requests it has taken up, or gone on with.
+    var taken: UInt32 = 0
     private var idle: Exchange?
 
-    init(limits: Limits) {
+    init(limits: Limits, number: Int = 0) {
+        self.number = number
         intake = .allocate(capacity: 1)
         intake.initialize(to: Intake(limits))
         clinux_set_thread_slot(intake)

@@ -8,6 +8,7 @@ import OAuth
 import ProviderHTTP
 import Secrets
 import Settings
+import Synchronization
 import Threads
 import Vault
 
@@ -17,6 +18,9 @@ public final class Worker: Sendable {
     public let http: ProviderHTTP
     private let audit: AuditLog
     private let wear: Wear
+    /// How often the I/O thread has come by, and what was seen of that.
+    private let rounds = Atomic<Int>(0)
+    private let seen = Mutex((rounds: -1, looks: 0))
 
     public init(
         settings: Settings, keys: WorkerKeys, listener: Int32, peers: [uid_t], limits: Limits, http: ProviderHTTP,
@@ -76,10 +80,24 @@ public final class Worker: Sendable {
         try pool.run(ready: ready)
     }
 
+    /// For whoever watches this process, to be called every few seconds: what in it does not come back, as a reason to
+    /// replace it; nil when all is well.
+    public func look() -> String? {
+        let stuck = pool.look()
+        if stuck > 0 { return "\(stuck) of its threads do not come back from a request" }
+        let now = rounds.load(ordering: .relaxed)
+        let looks = seen.withLock { seen in
+            seen = (now, seen.rounds == now ? seen.looks + 1 : 1)
+            return seen.looks
+        }
+        return looks >= Limits().looks ? "its thread for the network does not come back" : nil
+    }
+
     /// Records are in the kernel before their answer; within a second they are on the disk too.
     private func tend(_ worn: (@Sendable (String) -> Void)?) {
         http.after(milliseconds: 500) { [weak self] in
             guard let self else { return }
+            rounds.wrappingAdd(1, ordering: .relaxed)
             audit.tend(at: .now())
             let reason = worn == nil ? nil : wear.reason(answered: pool.status.answered, bytes: Wear.heldBytes())
             if let reason { worn?(reason) }

@@ -45,6 +45,8 @@ struct Child {
     /// Its control socket has ended; the process may still be ending.
     var isSilent = false
     var isKilled = false
+    /// For how many rounds it has not answered a `look`.
+    var unanswered = 0
 
     /// Starts this binary again in a role. Nothing of this process crosses but the listening socket (0), the control
     /// socket (3), standard output and error: no memory, no other descriptor, no blocked or ignored signal, and the

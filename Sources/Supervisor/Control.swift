@@ -14,6 +14,8 @@ public enum ControlTag: UInt8, Sendable {
     case reload
     /// Finish what is in flight and leave. One byte: 1 when nobody takes over the listening socket.
     case drain
+    /// To a worker, every few seconds: look at your threads, and say that you are there.
+    case look
 
     // From a child.
     case ready = 16
@@ -24,6 +26,8 @@ public enum ControlTag: UInt8, Sendable {
     case refused
     /// From a worker: it wants to be replaced, and why.
     case worn
+    /// From a worker: it has looked.
+    case looked
 }
 
 public enum ControlError: Error, Equatable, Sendable {

@@ -80,6 +80,7 @@ public final class Supervisor {
     var workerBurst = Burst()
     var lastWorker: UInt32 = 0
     var recycling = Recycling()
+    var nextLook: Int64 = 0
 
     public init(_ plan: SupervisorPlan) {
         self.plan = plan
@@ -155,7 +156,9 @@ public final class Supervisor {
         case .reloaded: keeperReloaded()
         case .refused: refuseReload(message.text)
         case .worn: isWorn(child, message.text)
-        case .settings, .keys, .channel, .reload, .drain: plan.log("\(child.role) said what only the supervisor says")
+        case .looked: children[child.pid]?.unanswered = 0
+        case .settings, .keys, .channel, .reload, .drain, .look:
+            plan.log("\(child.role) said what only the supervisor says")
         }
     }
 

@@ -130,6 +130,12 @@ extension Supervisor {
         withUnsafeBytes(of: UInt8(hasNoSuccessor ? 1 : 0)) { try? child.control.send(.drain, $0) }
     }
 
+    /// At once, whatever it has in flight.
+    func end(_ child: Child) {
+        kill(child.pid, SIGKILL)
+        children[child.pid]?.isKilled = true
+    }
+
     func stop(code: Int32) {
         if case .stopping = phase { return }
         phase = .stopping(code: code)
@@ -146,15 +152,16 @@ extension Supervisor {
         var deadlines = replacements.map(\.at) + children.values.compactMap(\.deadline)
         if case .askingKeeper(_, let deadline) = reload { deadlines.append(deadline) }
         if let due = recycling.due { deadlines.append(due) }
+        if phase == .running { deadlines.append(nextLook) }
         return deadlines.min()
     }
 
     func runDeadlines(at now: Int64) {
         for child in children.values where (child.deadline ?? .max) <= now {
             plan.log("\(child.role) (pid \(child.pid)) took too long and is killed")
-            kill(child.pid, SIGKILL)
-            children[child.pid]?.isKilled = true
+            end(child)
         }
+        lookAfterWorkers(at: now)
         recycleNext()
         let due = replacements.filter { $0.at <= now }
         replacements.removeAll { $0.at <= now }

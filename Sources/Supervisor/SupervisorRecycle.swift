@@ -51,7 +51,10 @@ extension Supervisor {
     /// A successor is ready: the old one finishes what it has.
     func succeed(_ child: Child) {
         guard let change = recycling.change else { return recycleNext() }
-        if child.role == change.successor, let old = children[change.old] { leave(old) }
+        guard child.role == change.successor, let old = children[change.old] else { return }
+        leave(old)
+        // It would not even hear that it is to leave.
+        if old.isStuck { end(old) }
     }
 
     /// - Returns: true when the pool is whole without this child.

@@ -27,10 +27,13 @@ struct Work: ParsableCommand {
                 minute: channel.minute, refresh: { channel.refresh($0, $1, completion: $2) }, log: log,
                 checkpoint: { say($0) })
             let pool = worker.pool
+            let control = child.control
             try child.listen(leave: { pool.drain(backlog: $0) }) { message in
                 if message.tag == .channel, let descriptor = message.descriptor { channel.attach(descriptor) }
+                guard message.tag == .look else { return }
+                if let reason = worker.look() { try? control.send(.worn, reason) }
+                try? control.send(.looked)
             }
-            let control = child.control
             try worker.run(worn: { try? control.send(.worn, $0) }) { try? control.send(.ready) }
         }
     }

@@ -47,6 +47,38 @@ import Testing
         for _ in 0..<10 { #expect(other.request("/again")?.hasSuffix("/again") == true) }
     }
 
+    @Test("Whoever waits for a thread that does not come back is told after some looks; the others go on")
+    func stuckThread() throws {
+        let (taken, released) = (Flag(), Flag())
+        let served = try Served(threads: 3) { exchange, _, _ in
+            if exchange.path == "/held" {
+                taken.raise()
+                released.wait()
+            }
+            exchange.respond("Status: 200\r\n\r\n", body: Array(exchange.path.utf8))
+            return .answered
+        }
+        let held = served.client()
+        let other = served.client()
+        held.send(Record.request(["DOCUMENT_URI": "/held"]))
+        taken.wait()
+        for _ in 1..<Limits().looks {
+            #expect(served.pool.look() == 0)
+            // However many it has had: a thread that takes up one after the other is not stuck.
+            #expect(other.request("/other")?.hasSuffix("/other") == true)
+        }
+        #expect(served.pool.look() == 1)
+        #expect(held.isAtEnd())
+        #expect(other.request("/other")?.hasSuffix("/other") == true)
+        #expect(served.pool.look() == 1, "it still is, and is cut off once")
+        released.raise()
+        while served.pool.look() > 0 { sched_yield() }
+        for _ in 0..<Limits().looks * 2 {
+            #expect(served.pool.look() == 0, "an idle thread and a connection that is only kept are nobody's")
+        }
+        #expect(served.client().request("/again")?.hasSuffix("/again") == true)
+    }
+
     @Test("A thread that rests stands in for one whose request hardly comes")
     func standingInForReaders() throws {
         let served = try Served(threads: 4, atWork: 1)

@@ -1,5 +1,5 @@
-/* inject PID CALL kill|ERRNO N|N+: lets the Nth system call CALL of a running process, counted over all its threads, be its
- * last or fail with ERRNO; "N+" means that one and all that follow. Says "attached", then "struck" each time.
+/* inject PID CALL kill|hold|ERRNO N|N+: lets the Nth system call CALL of a running process, counted over all its threads, be
+ * its last, never return to its thread, or fail with ERRNO; "N+" means that one and all that follow. Says "attached", then "struck" each time.
  *
  * strace can do the same, but counts for each thread by itself, and on some kernels it goes to sleep beside threads that it
  * has stopped. The kernel lets everybody go when this process ends. x86-64 and arm64. */
@@ -21,7 +21,8 @@
 static const struct { const char *name; long number; } calls[] = {
     {"pwrite64", SYS_pwrite64}, {"fdatasync", SYS_fdatasync}, {"fsync", SYS_fsync}, {"ftruncate", SYS_ftruncate},
     {"write", SYS_write}, {"writev", SYS_writev}, {"sendto", SYS_sendto}, {"sendmsg", SYS_sendmsg},
-    {"recvfrom", SYS_recvfrom}, {"openat", SYS_openat}, {"accept4", SYS_accept4}, {"mmap", SYS_mmap},
+    {"recvfrom", SYS_recvfrom}, {"openat", SYS_openat}, {"accept4", SYS_accept4}, {"mmap", SYS_mmap}, {"brk", SYS_brk},
+    {"mprotect", SYS_mprotect},
 };
 
 static void die(const char *what) {
@@ -84,14 +85,14 @@ static void seize(pid_t process) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 5) return fprintf(stderr, "inject PID CALL kill|ERRNO N|N+\n"), 64;
+    if (count != 5) return fprintf(stderr, "inject PID CALL kill|hold|ERRNO N|N+\n"), 64;
     setvbuf(stdout, NULL, _IOLBF, 0);
     pid_t process = atoi(arguments[1]);
     long number = -1;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (!strcmp(calls[i].name, arguments[2])) number = calls[i].number;
     if (number < 0) return fprintf(stderr, "inject: %s is not among its calls\n", arguments[2]), 64;
-    int kills = !strcmp(arguments[3], "kill"), code = atoi(arguments[3]);
+    int kills = !strcmp(arguments[3], "kill"), holds = !strcmp(arguments[3], "hold"), code = atoi(arguments[3]);
     char *rest;
     long first = strtol(arguments[4], &rest, 10), seen = 0;
     int onwards = *rest == '+';
@@ -117,6 +118,7 @@ int main(int count, char **arguments) {
                         kill(process, SIGKILL);
                         continue;
                     }
+                    if (holds) continue;
                     set_number(thread, -1);
                     if (!waiting) *place(0) = thread;
                 }

@@ -17,11 +17,11 @@ def program() -> Path:
 
 
 class Injection:
-    """`Injection(pid, "fdatasync", when="3")` kills at the third; `error=errno.EIO` lets it fail instead; "3+" means that one
-    and all after it, for as long as the block lasts. `struck` counts how often it came to that, once the block is over."""
+    """`Injection(pid, "fdatasync", when="3")` kills at the third; `error=errno.EIO` lets it fail instead, `hold=True` keeps its
+    thread in it; "3+" means that one and all after it, for as long as the block lasts. `struck` counts how often it came to that, once the block is over."""
 
-    def __init__(self, pid: int, call: str, error: int = 0, when: str = "1+"):
-        self.arguments = [str(pid), call, str(error) if error else "kill", when]
+    def __init__(self, pid: int, call: str, error: int = 0, when: str = "1+", hold: bool = False):
+        self.arguments = [str(pid), call, "hold" if hold else str(error) if error else "kill", when]
         self.struck = 0
 
     def __enter__(self) -> "Injection":
