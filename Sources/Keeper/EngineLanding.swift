@@ -74,7 +74,13 @@ extension RefreshEngine {
 
     func settle(_ flight: Flight, _ outcome: FlightOutcome, _ rows: Rows, at now: Instant) throws -> Settled {
         switch outcome {
-        case .renewed(let tokens, let receivedAt): return try store(tokens, receivedAt, of: flight, rows)
+        case .renewed(let tokens, let receivedAt):
+            // Somebody else's token is for nobody here, and no reason to believe the next: it is not kept. What was there
+            // is spent, so the person connects again, and sees whose account it is.
+            if flight.endpoint.contradicts(flight.credential.accountID, tokens) {
+                return try end(flight, code: "another_account", rows)
+            }
+            return try store(tokens, receivedAt, of: flight, rows)
         case .dead(let code): return try bury(flight, code: code, rows, at: now)
         case .refused(let code):
             // Refused for what the client is, the gate is closed for all its connections, and the row itself waits for
@@ -170,7 +176,11 @@ extension RefreshEngine {
                 id: connection.id, answer: .refresh(.refreshed(generation: generation)), dueAt: now, record: nil)
         }
         // After a doubtful attempt the answer says that it was not lost on the way there, but on the way back.
-        let code = flight.claim.wasAmbiguous ? "lost_rotation" : code
+        return try end(flight, code: flight.claim.wasAmbiguous ? "lost_rotation" : code, rows)
+    }
+
+    private func end(_ flight: Flight, code: String, _ rows: Rows) throws -> Settled {
+        let connection = flight.connection
         if try rows.markReauthorize(flight.claim, code: code) {
             return Settled(
                 id: connection.id, answer: .refresh(.reauthorize), dueAt: nil,

@@ -19,6 +19,8 @@ public struct TokenEndpoint: Sendable {
     public var judge: @Sendable (_ reply: ProviderReply, _ scopes: ScopeSet, _ receivedAt: Instant) -> TokenOutcome
     /// Whether what was approved covers what a token carries.
     public var covers: @Sendable (_ approved: ScopeSet, _ token: ScopeSet) -> Bool
+    /// Whether a token says of itself that it is another account's than this one.
+    var contradicts: @Sendable (_ account: String, _ tokens: CredentialTokens) -> Bool = { _, _ in false }
     var limits = ProviderGate.Limits()
 
     public init(
@@ -46,5 +48,6 @@ public struct TokenEndpoint: Sendable {
             },
             judge: { provider.parseTokens($0, requested: $1, at: $2) },
             covers: { approved, token in provider.missing(from: approved, for: token).isEmpty })
+        contradicts = { provider.contradict($0, $1) }
     }
 }

@@ -15,10 +15,13 @@ public struct CredentialTokens: Sendable {
     public var scopes: ScopeSet
     /// Values the provider's entry asks to keep, by their path in the answer.
     public var metadata: [String: String]
+    /// `sub` of an ID token that came along. It came from the token endpoint itself, so that its signature says no more
+    /// (OpenID Connect Core 1.0 section 3.1.3.7, 6).
+    public var subject: String?
 
     public init(
         accessToken: SecretText, refreshToken: SecretText?, tokenType: String, expiresAt: Instant?,
-        refreshExpiresAt: Instant?, scopes: ScopeSet, metadata: [String: String]
+        refreshExpiresAt: Instant?, scopes: ScopeSet, metadata: [String: String], subject: String? = nil
     ) {
         self.accessToken = accessToken
         self.refreshToken = refreshToken
@@ -27,6 +30,7 @@ public struct CredentialTokens: Sendable {
         self.refreshExpiresAt = refreshExpiresAt
         self.scopes = scopes
         self.metadata = metadata
+        self.subject = subject
     }
 }
 

@@ -12,6 +12,24 @@ extension Provider {
         return nil
     }
 
+    /// Whether these tokens say of themselves that they are another account's than this one, which they should renew. Where
+    /// they say nothing, or nothing that can be compared, nobody knows: asking would cost a call for each renewal.
+    public func contradict(_ account: String, _ tokens: CredentialTokens) -> Bool {
+        guard !account.isEmpty, !identity.isEmpty else { return false }
+        // OpenID Connect Core 1.0 section 12.2: the subject of a renewal must be the same. Comparable where an account is
+        // known by its subject and by nothing else.
+        if let subject = tokens.subject,
+            identity.allSatisfy({ $0.id.count == 1 && $0.id[0].split(separator: "|").first == "sub" })
+        {
+            return subject != account
+        }
+        // Some say it in the answer; comparable where nothing else ever names an account.
+        guard identity.allSatisfy({ if case .tokenAnswer = $0.origin { true } else { false } }),
+            let said = self.identity(in: tokens)
+        else { return false }
+        return said.id != account
+    }
+
     /// Whether the provider says, by itself or when asked, whose account these tokens are for. Where it does, an account
     /// that nobody named is an answer that did not come, not an account without a name.
     public func tellsAccount(_ tokens: CredentialTokens) -> Bool {

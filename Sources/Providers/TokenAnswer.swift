@@ -101,10 +101,17 @@ extension Provider {
                     refreshExpiresAt: refresh == nil
                         ? nil : refreshLifetime.expiry(from: received, default: refreshDefaultSeconds),
                     scopes: grantedScopes(object.value(at: names.scope), requested: requested),
-                    metadata: metadata(of: fields)))
+                    metadata: metadata(of: fields), subject: Self.subject(in: object)))
         } catch {
             return .unknown("secure_memory")
         }
+    }
+
+    private static func subject(in object: JSONValue) -> String? {
+        guard let parts = object.value(at: "id_token")?.string?.split(separator: ".", omittingEmptySubsequences: false),
+            parts.count == 3, let claims = Base64URL.decode(parts[1]).flatMap({ JSONValue(parsing: $0) })
+        else { return nil }
+        return claims.value(at: "sub")?.string
     }
 
     /// What fits behind `Bearer ` (RFC 6750 section 2.1), with all the punctuation that providers use. Anything else could not be

@@ -157,6 +157,27 @@ struct TokenAnswerTests {
         #expect(parse(json(#"{"access_token":"t"}"#)).tokens?.tokenType == "Bearer")
     }
 
+    @Test(
+        "A renewal whose ID token names another account is noticed where accounts are known by their subject",
+        arguments: [
+            ("7", "7", false), ("8", "7", true), ("7", "", false), (nil, "7", false),
+        ])
+    func anotherAccount(said: String?, known: String, contradicts: Bool) throws {
+        let claims = said.map { Base64URL.encode(Array(#"{"sub":"\#($0)"}"#.utf8)) }
+        let more = claims.map { #","id_token":"e30.\#($0).AA""# } ?? ""
+        let tokens = try #require(parse(json(#"{"access_token":"t"\#(more)}"#)).tokens)
+        #expect(tokens.subject == said)
+        var bySubject = corp
+        bySubject.identity = [.userinfo("https://id.example/userinfo")]
+        #expect(bySubject.contradict(known, tokens) == contradicts)
+        #expect(!corp.contradict(known, tokens), "what its accounts are known by is not said")
+    }
+
+    @Test("What is no ID token says nothing", arguments: ["x", "a.b", "..", "a.!.c", "a.e30.c", "a.eyJzdWIiOjd9.c"])
+    func noIDToken(text: String) throws {
+        #expect(try #require(parse(json(#"{"access_token":"t","id_token":"\#(text)"}"#)).tokens).subject == nil)
+    }
+
     @Test("An empty refresh token is none, so that it never replaces a stored one")
     func emptyRefreshToken() throws {
         let tokens = try #require(

@@ -11,9 +11,10 @@ class Generic(Family):
     access_prefix, refresh_prefix, code_prefix = "gen_at_", "gen_rt_", "gen_ac_"
     # `metadata`: members laid over the discovery document; null takes one out. `id_token`: claims laid over the right ones,
     # null takes one out; `id_token_header` the same for its header; `id_token_alg`: with which key it is signed, `none`,
-    # or `HS256` with our public key as the secret; `id_token_spoilt`: one bit of the signature is wrong.
+    # or `HS256` with our public key as the secret; `id_token_spoilt`: one bit of the signature is wrong. `renewed_id_token`:
+    # claims of one that comes with a renewal; none: none does.
     defaults = {"refresh": "rotate", "metadata": {}, "id_token": {}, "id_token_header": {}, "id_token_alg": "ES256",
-                "id_token_spoilt": False, "jwks": {}}
+                "id_token_spoilt": False, "renewed_id_token": {}, "jwks": {}}
 
     def routes(self):
         return super().routes() | {("GET", "/.well-known/openid-configuration"): ("discovery", self.discovery),
@@ -26,6 +27,8 @@ class Generic(Family):
     def token_reply(self, access, refresh, code):
         """OpenID Connect Core 1.0 section 3.1.3.3: with the scope openid, an ID token too."""
         reply = super().token_reply(access, refresh, code)
+        if not code and self.settings["renewed_id_token"]:
+            return reply | {"id_token": identity.sign({"iss": self.issuer} | self.settings["renewed_id_token"], "ES256", {}, False)}
         if not code or "openid" not in code.ask.scopes:
             return reply
         now, who = int(self.clock.now()), Account.named(code.account)
