@@ -26,7 +26,6 @@ public struct AuthorizationRequest: Sendable {
     /// The endpoint's own query is kept (RFC 6749 section 3.1).
     public func url(endpoint: String) -> String {
         let query = parameters.map { "\(Percent.encode($0.name))=\(Percent.encode($0.value))" }.joined(separator: "&")
-        let joint = endpoint.contains("?") ? (endpoint.hasSuffix("?") || endpoint.hasSuffix("&") ? "" : "&") : "?"
-        return endpoint + joint + query
+        return endpoint + endpoint.jointOfQuery + query
     }
 }

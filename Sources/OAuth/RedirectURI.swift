@@ -79,8 +79,7 @@ public struct RedirectURI: Hashable, Sendable {
     /// With further parameters in its query (RFC 6749 section 4.1.2). The values are escaped.
     public func adding(_ parameters: [(name: String, value: String)], escape: (String) -> String) -> String {
         let query = parameters.map { "\($0.name)=\(escape($0.value))" }.joined(separator: "&")
-        guard text.contains("?") else { return text + "?" + query }
-        return text + (text.hasSuffix("?") || text.hasSuffix("&") ? "" : "&") + query
+        return text + text.jointOfQuery + query
     }
 
     private static let loopbackHosts: Set<String> = ["127.0.0.1", "[::1]", "localhost"]
@@ -148,6 +147,16 @@ public struct RedirectURI: Hashable, Sendable {
             return false
         default: return true
         }
+    }
+}
+
+extension String {
+    /// What stands between this address and a further parameter. A second question mark is a character of the query
+    /// (RFC 3986 section 3.4), and would be one of the parameter's name.
+    var jointOfQuery: String {
+        guard let mark = firstIndex(of: "?") else { return "?" }
+        let query = self[index(after: mark)...]
+        return query.isEmpty || query.hasSuffix("&") ? "" : "&"
     }
 }
 

@@ -109,6 +109,7 @@ import Testing
             ("https://a.example/cb?y=1", "https://a.example/cb?y=1&code=x"),
             ("https://a.example/cb?", "https://a.example/cb?code=x"),
             ("https://a.example/cb?y&", "https://a.example/cb?y&code=x"),
+            ("https://a.example/cb?y?", "https://a.example/cb?y?&code=x"),
             ("com.example.app:/cb", "com.example.app:/cb?code=x"),
         ])
     func adds(text: String, expected: String) throws {
