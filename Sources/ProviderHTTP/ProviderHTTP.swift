@@ -102,7 +102,7 @@ public final class ProviderHTTP: Sendable {
 extension ProviderHTTP {
     /// What only the loop's thread touches.
     private struct Loop {
-        var transfers: [UnsafeMutableRawPointer: (transfer: Transfer, completion: Completion)] = [:]
+        var transfers: [UnsafeMutableRawPointer: (transfer: Transfer, due: Uptime, completion: Completion)] = [:]
         var timers = Timers()
         var watched: [Int32: @Sendable () -> Void] = [:]
     }
@@ -114,6 +114,7 @@ extension ProviderHTTP {
             var running: Int32 = 0
             curl_multi_perform(multi.handle, &running)
             finishTransfers(&loop)
+            endLateOnes(&loop)
             let now = Uptime.now()
             while let body = loop.timers.popDue(at: now) { body() }
             rest(&loop)
@@ -139,8 +140,9 @@ extension ProviderHTTP {
             }
             do {
                 let left = Int(entry.due.milliseconds - Uptime.now().milliseconds)
-                let transfer = try Transfer(entry.call, caFile: caFile, deadlineMilliseconds: left)
-                loop.transfers[transfer.handle] = (transfer, entry.completion)
+                let transfer = try Transfer(
+                    entry.call, caFile: caFile, deadlineMilliseconds: left, endsItself: false)
+                loop.transfers[transfer.handle] = (transfer, entry.due, entry.completion)
                 curl_multi_add_handle(multi.handle, transfer.handle)
             } catch {
                 answer(entry.completion, .failure(error))
@@ -161,11 +163,23 @@ extension ProviderHTTP {
         }
     }
 
+    /// Their time is looked at after what has arrived was read, and not by curl, which looks at it first: a process that
+    /// was stopped for a minute finds the answer of a provider that has spent a refresh token for it.
+    private func endLateOnes(_ loop: inout Loop) {
+        let now = Uptime.now()
+        for (handle, entry) in loop.transfers where entry.due <= now {
+            curl_multi_remove_handle(multi.handle, handle)
+            loop.transfers[handle] = nil
+            answer(entry.completion, entry.transfer.outcome(CURLE_OPERATION_TIMEDOUT))
+        }
+    }
+
     /// Waits for sockets, wake-ups, watched descriptors or the next timer, and serves the watched ones.
     private func rest(_ loop: inout Loop) {
         var extra = loop.watched.keys.map { curl_waitfd(fd: $0, events: Int16(CURL_WAIT_POLLIN), revents: 0) }
         let longest: Int64 = 60_000
-        let untilTimer = loop.timers.next.map { $0.milliseconds - Uptime.now().milliseconds } ?? longest
+        let next = [loop.timers.next, loop.transfers.values.map(\.due).min()].compactMap { $0 }.min()
+        let untilTimer = next.map { $0.milliseconds - Uptime.now().milliseconds } ?? longest
         curl_multi_poll(
             multi.handle, &extra, UInt32(extra.count), Int32(max(0, min(untilTimer, longest))), nil)
         // curl reports a descriptor whose other end is gone as readable.
@@ -183,7 +197,8 @@ extension ProviderHTTP {
         _ call: ProviderCall, caFile: String? = nil, deadlineMilliseconds: Int? = nil
     ) -> Result<ProviderReply, TransportFailure> {
         do {
-            let transfer = try Transfer(call, caFile: caFile, deadlineMilliseconds: deadlineMilliseconds)
+            let transfer = try Transfer(
+                call, caFile: caFile, deadlineMilliseconds: deadlineMilliseconds, endsItself: true)
             return transfer.outcome(curl_easy_perform(transfer.handle))
         } catch {
             return .failure(error)

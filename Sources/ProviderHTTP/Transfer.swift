@@ -23,7 +23,11 @@ final class Transfer {
     private var stopped: TransportFailure?
 
     /// Prepares the transfer without sending anything.
-    init(_ call: ProviderCall, caFile: String?, deadlineMilliseconds: Int?) throws(TransportFailure) {
+    ///
+    /// - Parameter endsItself: by curl's own clock; else whoever holds it ends it.
+    init(
+        _ call: ProviderCall, caFile: String?, deadlineMilliseconds: Int?, endsItself: Bool
+    ) throws(TransportFailure) {
         let destination = try Destination(call)
         guard CurlLibrary.isReady, let handle = curl_easy_init() else { throw .notSent("curl cannot start") }
         self.handle = handle
@@ -36,7 +40,8 @@ final class Transfer {
         let total = min(deadlineMilliseconds ?? call.limits.totalMilliseconds, call.limits.totalMilliseconds)
         guard total > 0 else { throw .notSent("deadline") }
         guard setLines(call) else { throw .notSent("a header with control characters") }
-        guard setDestination(call, destination, caFile: caFile), setLimits(call, total: total), setRequest(call),
+        guard setDestination(call, destination, caFile: caFile), setLimits(call, total: total, endsItself),
+            setRequest(call),
             setCallbacks()
         else { throw .notSent("curl refuses an option") }
     }
@@ -73,9 +78,9 @@ final class Transfer {
             && set(CURLOPT_FRESH_CONNECT, repeatable ? 0 : 1)
     }
 
-    private func setLimits(_ call: ProviderCall, total: Int) -> Bool {
+    private func setLimits(_ call: ProviderCall, total: Int, _ endsItself: Bool) -> Bool {
         set(CURLOPT_CONNECTTIMEOUT_MS, max(1, min(call.limits.connectMilliseconds, total)))
-            && set(CURLOPT_TIMEOUT_MS, total)
+            && set(CURLOPT_TIMEOUT_MS, endsItself ? total : 0)
             && ccurl_set_offset(handle, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(mostBytes)) == CURLE_OK
             // No SIGALRM for timeouts: the process has many threads.
             && set(CURLOPT_NOSIGNAL, 1)
