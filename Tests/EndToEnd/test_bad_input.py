@@ -197,12 +197,14 @@ def test_a_link_that_is_no_link_is_refused(alice, rows, query):
 @pytest.mark.parametrize("identifier", ["", "r_", UNKNOWN, f"R_{UNKNOWN}", f"r_{UNKNOWN[:-1]}", f"r_{UNKNOWN}A", "r_" + "A" * 21 + "x",
                                         f"r_{UNKNOWN}=", f"c_{UNKNOWN}", "r_%00", "r_%ff", "..", "r_" + "é" * 11, "r_" + "A" * 4000, "%2e%2e"])
 def test_what_is_no_id_is_nothing(alice, agent, rows, identifier):
+    # A NUL is refused by nginx, whatever it stands in.
+    wrong = (400, "invalid-request") if "%00" in identifier else (404, "not-found")
     with rows.unchanged():
         for path in ("requests", "outcomes"):
             for caller in (alice, agent):
                 refused = caller.get(f"/api/{path}/{identifier}")
-                assert refused.status_code in (400, 401, 403, 404) and refused.headers["Content-Type"] == "application/problem+json"
-        assert alice.delete(f"/api/connections/{identifier}").status_code in (400, 404, 405)
+                assert_problem(refused, *wrong)
+        assert_problem(alice.delete(f"/api/connections/{identifier}"), *wrong)
         assert alice.asked(GITHUB | {"request": identifier or "r_"}).status_code == 404
 
 
@@ -246,7 +248,7 @@ def test_another_method_is_refused_with_those_that_are_allowed(alice, rows, path
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
 def test_methods_for_proxies_are_refused(alice, method):
-    assert raw(alice.instance, f"{method} /api/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[0] in (400, 405)
+    assert raw(alice.instance, f"{method} /api/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[0] == 405
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/", "/api/nowhere", "/api/me/more", "/api/tokens", "/api/tokens/vend/x", "/api/auth", "/api/sign-in", "/api/auth/github",
@@ -254,7 +256,8 @@ def test_methods_for_proxies_are_refused(alice, method):
 def test_what_is_nowhere_is_not_found(alice, path):
     for method in ("GET", "POST"):
         reply = send(alice, method, path, b"{}")
-        assert reply.status_code in (400, 404) or path.startswith("/api/auth/") and reply.status_code == 403, path
+        # What begins as a way to a provider is for browsers that navigate.
+        assert reply.status_code == (400 if "%00" in path else 403 if path == "/api/auth/github" else 404), path
         assert reply.headers["Content-Type"] in ("application/problem+json", "text/html", "text/html; charset=utf-8")
 
 
@@ -315,7 +318,7 @@ def test_what_a_stranger_sends_is_answered_by_who_they_are_not(instance):
 ])
 def test_what_is_hardly_http_never_reaches_a_secret(instance, request_text):
     status, received = raw(instance, request_text)
-    assert status in (0, 400, 401, 405, 421, 505), received[:200]
+    assert status == (505 if "HTTP/9.9" in request_text else 400), received[:200]
     assert b"Swift" not in received and b"/work/" not in received
 
 

@@ -88,7 +88,7 @@ def test_pages_and_files(instance, path):
     for method in WALKED:
         reply = walk(instance.request(method, path))
         assert reply.status_code == (200 if method in ("GET", "HEAD") else 405), method
-    assert walk(instance.get(path, headers={"If-None-Match": instance.get(path).headers.get("ETag", "x")})).status_code in (200, 304)
+    assert walk(instance.get(path, headers={"If-None-Match": instance.get(path).headers.get("ETag", "x")})).status_code == 304
 
 
 @pytest.mark.parametrize("path", addresses())
@@ -130,13 +130,13 @@ def test_nginxs_own_refusals(instance):
         assert walk(instance.get(path, headers={"Host": "evil.example"})).status_code == 421
         assert walk(instance.get(f"{path}?{'a' * 9000}")).status_code == 414
         assert walk(instance.get(path, headers={"X-Long": "a" * 9000})).status_code == 400
-        assert walk(instance.post(path, data=b" " * 17_000)).status_code in (404, 405, 413)
+        assert walk(instance.post(path, data=b" " * 17_000)).status_code == 413
         assert walk(requests.get(f"http://localhost:{instance.port}{path}", timeout=10)).status_code == 400
         for request in (f"GET {path} HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
                         f"GET {path} HTTP/1.1\r\n\r\n", f"get {path} HTTP/1.1\r\nHost: localhost\r\n\r\n",
                         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
                         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: nonsense\r\n\r\n"):
-            assert walk(raw(instance, request)).status_code in (400, 501)
+            assert walk(raw(instance, request)).status_code == (501 if "nonsense" in request else 400)
     assert walk(instance.get("/connect?owner=toolshed&bridge=github&scope=repo", headers={"Sec-Purpose": "prefetch"})).status_code == 403
 
 

@@ -132,7 +132,7 @@ def test_only_a_bearer_counts(place):
                     {"Authorization": f"Bearer {place.key.key}x"}):
         assert_problem_at_proxy(place.instance.get("/proxy/upstream/items", headers=headers), 401, "invalid-token")
     status, _ = place.raw("/proxy/upstream/items", f"Authorization: Bearer {place.key.key}")
-    assert status in (400, 401), "two credentials are none"
+    assert status == 400, "two credentials are none"
     assert len(place.upstream.calls) == before
 
 
@@ -203,8 +203,8 @@ def test_providers_that_are_not_there(place):
     assert_problem_at_proxy(at("/proxy/notion/x"), 424, "provider-not-configured")
     assert_problem_at_proxy(at("/proxy/acme~github/x"), 404, "unknown-provider")
     assert_problem_at_proxy(place.instance.get("/proxy/nowhere/x"), 401, "invalid-token")
-    for path in ("/proxy", "/proxy/", "/proxy/upstream"):
-        assert at(path).status_code in (400, 404), path
+    for path, status in (("/proxy", 404), ("/proxy/", 400), ("/proxy/upstream", 404)):
+        assert at(path).status_code == status, path
 
 
 def test_a_call_is_on_record_with_what_was_called(place):
@@ -228,7 +228,7 @@ def test_methods_pass(place, method):
 @pytest.mark.parametrize("method", ["OPTIONS", "PROPFIND", "TRACE", "CONNECT", "FOO"])
 def test_other_methods_do_not(place, method):
     before = len(place.upstream.calls)
-    assert place.call(method, "/anything").status_code in (400, 405)
+    assert place.call(method, "/anything").status_code == 405
     assert len(place.upstream.calls) == before
 
 
@@ -257,7 +257,7 @@ REFUSED = """/.. /../x /a/../b /a/./b /a/. /a/.. /%2e%2e/x /%2E./x /.%2e/x /a/%2
 def test_what_two_parsers_could_read_differently_is_refused(place, path):
     before = len(place.upstream.calls)
     status, answer = place.raw("/proxy/upstream" + path)
-    assert status in (400, 404), (path, answer[:300])
+    assert status == 400, (path, answer[:300])
     assert len(place.upstream.calls) == before
 
 
@@ -269,7 +269,8 @@ def test_what_two_parsers_could_read_differently_is_refused(place, path):
 def test_another_spelling_of_our_own_part_is_refused(place, target):
     before = len(place.upstream.calls)
     status, answer = place.raw(target)
-    assert status in (400, 404), answer[:300]
+    # Paths are told apart by case: that one is no other spelling, it is nowhere.
+    assert status == (404 if target.startswith("/Proxy") else 400), answer[:300]
     assert len(place.upstream.calls) == before
 
 
@@ -334,7 +335,7 @@ def test_no_redirect_of_nginx_reaches_the_authorizing_location(place):
         assert "Toolshed-Authorization" not in reply.headers and place.tokens[0] not in str(reply.headers)
         outside = place.instance.get(location, headers={"Authorization": f"Bearer {place.key.key}"})
         assert "Toolshed-Authorization" not in outside.headers and place.tokens[0] not in str(outside.headers) + outside.text
-        assert outside.status_code == 404 or location == "/api/me"
+        assert outside.status_code == (200 if location == "/api/me" else 404)
 
 
 # Bodies
@@ -611,7 +612,7 @@ def test_a_plugin_with_rules_for_calls_makes_those_calls_and_gets_no_token(place
     for method, path in (("GET", "/repository"), ("DELETE", "/repos/octo"), ("GET", "/"), ("GET", "/repos%2Focto"),
                          ("POST", "/graphql/more")):
         refused = place.call(method, path, plugin, **for_person)
-        assert refused.status_code in (400, 403) and "authorizationUrl" not in refused.text, path
+        assert refused.status_code == 403 and "authorizationUrl" not in refused.text, path
     assert len(place.upstream.calls) == before
 
 

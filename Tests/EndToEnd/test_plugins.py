@@ -300,7 +300,7 @@ def test_a_person_has_at_most_a_hundred_of_a_kind(person, rows, path):
         assert made.status_code == 201, (number, made.text)
     with rows.unchanged():
         assert "100" in assert_problem(person.post(path, {"name": "one too many"}), 409, "too-many")["detail"]
-    assert person.delete(f"{path}/{made.json()['id']}").status_code in (200, 204)
+    assert person.delete(f"{path}/{made.json()['id']}").status_code == (200 if path == "/api/plugins" else 204)
     assert person.post(path, {"name": "in its place"}).status_code == 201
 
 

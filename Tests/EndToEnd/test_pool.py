@@ -225,7 +225,7 @@ def test_a_killed_worker_is_replaced_and_costs_only_its_own(daemon, load):
         started = time.monotonic()
         os.kill(before[0], signal.SIGKILL)
         until(lambda: len(daemon.workers()) == 2 and before[0] not in daemon.workers(), "a new worker")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
         assert before[1] in daemon.workers()
         more(load)
     # What was in flight in the killed worker is lost; at most one request a client and kill.

@@ -121,7 +121,9 @@ def test_a_plugin_that_the_token_outgrew_gets_nothing_by_any_route(person, plugi
     for more in ({}, {"account": connection}, {"account": "octo"}, {"minTTL": 3600}, {"minTTL": 0}):
         for scopes in (["repo"], [], ["public_repo"], ["repo", "admin:org"]):
             refused = plugin.vend("github", scopes, user=person, **more)
-            assert refused.status_code in (403, 429) and "accessToken" not in refused.text, refused.text
+            # An account's name makes it another need, and there are enough of those that wait for an answer.
+            assert refused.status_code == (429 if more.get("account") == "octo" else 403), refused.text
+            assert "accessToken" not in refused.text
     assert plugin.get(f"/api/requests/{need['requestId']}").json().keys() <= {
         "status", "opened", "mismatch", "reason", "interval"}
     keys = rows.run("SELECT status, connection_key FROM approval WHERE plugin = (SELECT id FROM plugin WHERE name = ?)",
@@ -172,7 +174,7 @@ def test_a_plugins_key_opens_no_page_of_a_person(connected, rows, method, path):
     with rows.unchanged():
         reply = plugin.call(method, path.replace("CONNECTION", ids["connection"]).replace("SESSION", ids["session"])
                             .replace("PLUGIN", plugin.id).replace("OUTCOME", ids["outcome"]))
-    assert reply.status_code in (401, 403), reply.text
+    assert_problem(reply, 403, "not-permitted")
     assert person.name not in reply.text
 
 
@@ -246,7 +248,7 @@ def test_a_request_is_there_for_the_caller_that_caused_it_only(connected, instan
     for caller in (person, person.api_key(), Plugin(instance), other):
         assert_problem(caller.get(path), 404, "not-found")
         assert_problem(caller.delete(path) if isinstance(caller, Person) else caller.call("DELETE", path), 404, "not-found")
-    assert plugin.get(path).status_code in (200, 429)
+    assert plugin.get(path).status_code == 200
 
 
 def test_a_key_may_take_away_but_never_add(connected, rows):

@@ -22,10 +22,17 @@ def connected(person, plugin, provider="corp", scope="read"):
     return token
 
 
+def end_token(person) -> None:
+    """As if the token's time were over: by hand, so that nothing depends on how long a test takes."""
+    [identifier] = {connection["id"] for connection in person.connections()}
+    person.instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0 WHERE id = ?",
+                        base64.urlsafe_b64decode(identifier[2:] + "=="))
+
+
 def test_an_expired_token_is_renewed_before_it_is_vended(person, plugin, double):
-    double.set("generic", expires_in=2, refresh="rotate")
+    double.set("generic", expires_in=3600, refresh="rotate")
     first = connected(person, plugin)
-    time.sleep(2.1)  # the one thing here that only time can do
+    end_token(person)
     double.set("generic", expires_in=3600)
     second = plugin.token("corp", ["read"], user=person)
     assert second["refreshed"] is True and second["accessToken"] != first["accessToken"]
@@ -35,9 +42,9 @@ def test_an_expired_token_is_renewed_before_it_is_vended(person, plugin, double)
 
 
 def test_500_vends_of_one_expired_connection_make_one_refresh_and_all_get_the_new_token(instance, person, plugin, double):
-    double.set("generic", expires_in=2, refresh="rotate+kill")
+    double.set("generic", expires_in=3600, refresh="rotate+kill")
     first = connected(person, plugin)
-    time.sleep(2.1)
+    end_token(person)
     double.set("generic", expires_in=3600)
     before = double.count("generic", "refresh")
     # All 500 are asked before the provider answers any: none of them finds a token that is fresh already.
@@ -58,28 +65,29 @@ def test_500_vends_of_one_expired_connection_make_one_refresh_and_all_get_the_ne
 
 
 def test_a_dead_provider_does_not_slow_another(person, other, plugin, double):
-    double.set("generic", expires_in=2, refresh="rotate")
+    double.set("generic", expires_in=3600, refresh="rotate")
     connected(person, plugin)
     connected(other, plugin, "github", "repo")
-    time.sleep(2.1)
+    end_token(person)
     double.fault("generic", "refresh", "hold")
     with concurrent.futures.ThreadPoolExecutor(24) as threads:
         stuck = [threads.submit(plugin.vend, "corp", ["read"], user=person) for _ in range(16)]
-        slowest = 0.0
-        for _ in range(50):
+        # Who waits is let go after eight seconds.
+        slowest, begun = 0.0, time.monotonic()
+        while time.monotonic() - begun < 3:
             start = time.monotonic()
             plugin.token("github", ["repo"], user=other)
             slowest = max(slowest, time.monotonic() - start)
         assert not any(one.done() for one in stuck)
         double.post("release")
         answers = {one.result().status_code for one in stuck}
-    assert slowest < 1.0 and answers <= {200, 503}
+    assert slowest < 3 and answers == {200}
 
 
 def test_a_refused_refresh_asks_the_person_again(person, plugin, double):
-    double.set("generic", expires_in=2)
+    double.set("generic", expires_in=3600)
     connected(person, plugin)
-    time.sleep(2.1)
+    end_token(person)
     double.fault("generic", "refresh", "invalid_grant", times=1)
     need = plugin.link("corp", ["read"], user=person)
     assert need["reason"] == "reauthorization-required"
@@ -93,9 +101,7 @@ def test_a_refused_refresh_asks_the_person_again(person, plugin, double):
 def test_what_is_not_the_providers_no_never_ends_a_grant(kind, person, plugin, double):
     double.set("generic", expires_in=3600, refresh="rotate+grace")
     first = connected(person, plugin)
-    # By hand: the keeper would renew what is about to expire by itself, and take the fault.
-    person.instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0 WHERE id = ?",
-                        base64.urlsafe_b64decode(person.connections()[0]["id"][2:] + "=="))
+    end_token(person)
     double.fault("generic", "refresh", kind, times=1, **({"retry_after": 1} if kind == "429" else {}))
     assert_problem(plugin.vend("corp", ["read"], user=person), 503, "provider-unavailable")
     assert person.connections()[0]["status"] == "active"
@@ -109,8 +115,7 @@ def test_what_is_not_the_providers_no_never_ends_a_grant(kind, person, plugin, d
 def test_a_provider_whose_tokens_are_over_as_they_come_is_not_asked_at_every_vend(life, person, plugin, double):
     double.set("generic", expires_in=3600, refresh="rotate")
     first = connected(person, plugin)
-    person.instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0 WHERE id = ?",
-                        base64.urlsafe_b64decode(person.connections()[0]["id"][2:] + "=="))
+    end_token(person)
     double.set("generic", expires_in=life)
     begun = time.monotonic()
     for _ in range(30):
@@ -126,12 +131,31 @@ def test_a_provider_whose_tokens_are_over_as_they_come_is_not_asked_at_every_ven
     assert healed[0].json()["accessToken"] != first["accessToken"] and healed[0].json()["expiresIn"] > 3000
 
 
+def test_a_renewal_that_is_another_accounts_is_for_nobody(person, plugin, double):
+    """OpenID Connect Core 1.0 section 12.2: the subject is the same as ever. Where it is not, what came is not vended."""
+    double.set("generic", expires_in=3600, refresh="rotate")
+    first = connected(person, plugin)
+    end_token(person)
+    double.set("generic", renewed_id_token={"sub": "somebody else"})
+    need = plugin.link("corp", ["read"], user=person)
+    assert need["reason"] == "reauthorization-required" and double.count("generic", "refresh") == 1
+    assert [c["status"] for c in person.connections()] == ["reauthorization-required"]
+    assert plugin.vend("corp", ["read"], user=person).status_code == 403 and double.count("generic", "refresh") == 1
+    person.connect(need["authorizationUrl"])
+    second = plugin.token("corp", ["read"], user=person)
+    assert second["connection"]["id"] == first["connection"]["id"], "reconnected in place, as whom it was"
+    assert person.post("/api/vault/lock").status_code == 200
+    end_token(person)
+    double.set("generic", renewed_id_token={"sub": "583231"})  # octo
+    assert plugin.token("corp", ["read"], user=person)["refreshed"] is True
+
+
 def test_a_refused_client_is_told_and_a_reload_after_the_repair_ends_it(fresh):
     instance = fresh().start()
     person, plugin, double = Person(instance), Plugin(instance), instance.double
-    double.set("generic", expires_in=2, refresh="rotate")
+    double.set("generic", expires_in=3600, refresh="rotate")
     connected(person, plugin)
-    time.sleep(2.1)
+    end_token(person)
     double.fault("generic", "refresh", "invalid_client", times=1)
     for _ in range(2):
         refused = plugin.vend("corp", ["read"], user=person)

@@ -80,7 +80,9 @@ def test_w_csrf_1_no_route_that_changes_something_takes_a_cookie_from_elsewhere(
             foreign = {name: value.replace("OURS", instance.origin) for name, value in foreign.items()}
             reply = instance.request(method.upper(), concrete(path), json={}, headers=headers | foreign)
             if path in WITHOUT_COOKIES:
-                assert reply.status_code in (400, 401, 403) and "Set-Cookie" not in reply.headers, reply.text
+                # A form is read before it is asked who sent it; a cookie makes nobody the sender.
+                assert reply.status_code == (403 if path == "/api/person-keys" else 400), reply.text
+                assert "Set-Cookie" not in reply.headers
             else:
                 assert_problem(reply, 403, "cross-site")
     assert person.get("/api/me").status_code == 200
@@ -116,9 +118,10 @@ def test_w_csrf_2_a_forms_token_is_of_one_session_and_one_transaction_and_works_
         of_another = page_members(person.asked(slack).json(), slack) | {"formToken": shown["formToken"]}
         assert person.post("/api/connect", of_another).status_code == 409, "another transaction"
         for token in ("", "x", shown["formToken"][:-1], shown["formToken"][::-1]):
-            assert person.post("/api/connect", shown | {"formToken": token}).status_code in (400, 409)
+            refused = person.post("/api/connect", shown | {"formToken": token})
+            assert_problem(refused, *((409, "changed") if token else (400, "invalid-request")))
         without = {name: value for name, value in shown.items() if name != "formToken"}
-        assert person.post("/api/connect", without).status_code in (400, 409)
+        assert_problem(person.post("/api/connect", without), 400, "invalid-request")
     fresh = page_members(person.asked(GITHUB).json(), GITHUB)
     assert person.post("/api/connect", fresh).status_code == 200
     assert person.post("/api/connect", fresh).status_code == 409
@@ -131,8 +134,7 @@ def test_w_csrf_2_a_replay_after_the_end_shows_what_came_of_it(person, plugin):
     arrived = person.connect(need["authorizationUrl"])
     outcome = "/api/outcomes/" + arrived.headers["Location"].split("#")[1]
     with Database(person.instance).unchanged("connection", "approval", "outcome"):
-        replayed = person.post("/api/connect", shown)
-        assert replayed.status_code == 409 and replayed.json()["error"] in ("changed", "request-closed"), replayed.text
+        assert_problem(person.post("/api/connect", shown), 409, "changed")
         for _ in range(2):
             assert person.get(outcome).json()["status"] == "connected"
     assert len(person.connections()) == 1
@@ -175,7 +177,7 @@ def test_w_redir_2_an_address_that_is_not_registered_is_led_to_by_nothing(person
     # What the page would be led by; the address that was asked for is in no answer.
     assert "location" not in (shown.json() if shown.ok else {}) and (changed.get("redirect_uri") or "app.example") not in shown.text
     refused = person.post("/api/authorize", {"decision": "approve", "digest": "x", "formToken": "x", "query": query})
-    assert refused.status_code in (400, 404, 409) and "app.example" not in refused.text
+    assert refused.status_code == 400 and "app.example" not in refused.text
 
 
 def test_w_redir_2_before_somebody_is_signed_in_nothing_leads_to_the_application(person):

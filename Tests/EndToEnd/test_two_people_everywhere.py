@@ -7,6 +7,7 @@ person, who must not come by anything by it, nor learn that it is good for somet
 
 import pytest
 
+from harness.answers import assert_problem
 from harness.contract import DOCUMENT, METHODS
 from harness.database import Database
 from harness.flow import GITHUB, approval, callback_address, page_members
@@ -105,7 +106,7 @@ def test_an_offer_of_hers_is_as_good_as_invented_however_far_it_has_come(ada, ev
 
 def test_an_offer_of_hers_is_in_no_list_and_her_tries_are_not_used_up_by_others(ada, eve):
     for _ in range(6):
-        assert eve.post(LINK, {"step": "claim", "code": ada.offers["offer"]["code"]}).status_code in (404, 429)
+        assert eve.post(LINK, {"step": "claim", "code": ada.offers["offer"]["code"]}).status_code == 404
     assert eve.get(LINK).json()["offers"] == []
     elsewhere = ada.person.elsewhere()
     assert elsewhere.post(LINK, {"step": "claim", "code": ada.offers["offer"]["code"]}).status_code == 200
@@ -153,7 +154,7 @@ def test_who_types_her_devices_code_before_her_yes_sees_the_device_and_nothing_o
     shown = eve.post("/api/device", {"userCode": ada.device["user_code"]})
     assert shown.status_code == 200 and shown.json()["signedInAs"] == eve.name and shown.json()["connections"] == []
     assert ada.person.name not in shown.text
-    assert ada.person.post("/api/device/decision", ada.device_form).status_code in (204, 409)
+    assert ada.person.post("/api/device/decision", ada.device_form).status_code == 204
 
 
 def test_her_applications_tokens_are_nothing_to_anothers_application(ada, eve):
@@ -180,10 +181,10 @@ def test_her_way_back_from_a_provider_ends_in_another_browser_with_nothing(ada, 
 def test_her_other_secrets_sign_nobody_in_who_is_signed_in_already(ada, eve, instance):
     """Whoever has them may be her; whoever is somebody else is refused, and stays who they are."""
     for path, body in (("/api/sign-in/recovery", {"code": ada.code}), ("/api/sign-in/invitation", {"code": ada.person.invitation["code"]})):
-        assert eve.post(path, body).status_code in (400, 403)
+        assert_problem(eve.post(path, body), 403, "not-permitted")
         assert eve.get("/api/me").json()["userId"] == eve.user_id
     assert eve.post("/api/sign-in/passkey", {}).status_code == 400
-    assert instance.get("/api/sign-in/corp/callback?state=x&code=y", headers=NAVIGATION).status_code in (200, 303)
+    assert instance.get("/api/sign-in/corp/callback?state=x&code=y", headers=NAVIGATION).status_code == 200
 
 
 def test_at_the_end_everything_of_hers_is_as_it_was(ada):
