@@ -88,6 +88,8 @@ private struct GraphQLDocument {
         for (index, token) in tokens.enumerated() {
             switch token {
             case "(", "{", "[":
+                // Between definitions there are none of these: it is no document.
+                if token == "[", open.isEmpty { return nil }
                 if token == "{", open.isEmpty {
                     kinds.append(definition ?? "query")
                     definition = definition ?? "query"

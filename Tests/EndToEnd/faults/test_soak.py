@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 import requests
 from harness.aftermath import Aftermath, resident
+from harness.flow import at_once
 from harness.injection import Injection
 from harness.waiting import until
 
@@ -52,7 +53,7 @@ def test_memory_that_is_refused_once_costs_a_process_at_most(fresh, company, ext
     """F52, one by one: malloc fails where the kernel gives nothing, so the Nth time that it is asked (by brk, mmap or mprotect,
     which is how an arena grows) it refuses, once. Either nobody notices or the process ends and is replaced; what it was
     doing is told to come again or done, and nothing is half done."""
-    instance = fresh(environment={"TOOLSHED_WORKERS": "2"}).start()
+    instance = fresh(environment={"TOOLSHED_WORKERS": "1"}).start()
     instance.double.set("generic", expires_in=3600, refresh="static")
     us = company(instance)
     [connection] = us.person.connections()
@@ -65,14 +66,16 @@ def test_memory_that_is_refused_once_costs_a_process_at_most(fresh, company, ext
                     instance.sql("UPDATE connection SET expires_at_ms = 1000, obtained_at_ms = 0, not_before_ms = NULL")
                     label = f"{call} {number} {turn}"
                     changed = us.person.call("PATCH", path, {"label": label}).status_code
-                    vended = us.vend().status_code
-                    assert changed in (204, 503) and vended in (200, 503), f"{label}: {changed} {vended}"
+                    # Several at once, and what is long: more than what it has.
+                    replies = at_once(*[us.vend] * 4, lambda: us.person.get("/api/activity?limit=500"),
+                                      lambda: us.person.get("/api/plugins?limit=500"))
+                    assert {changed} <= {204, 503} and {r.status_code for r in replies} <= {200, 503}, f"{label}: {changed} {replies}"
             if not injection.struck:
                 break
             seen["struck"] += 1
             if victim not in instance.children(role):
                 seen["ended"] += 1
-                until(lambda: len(instance.children(role)) == {"work": 2, "keep": 1}[role], "another in its place", 60)
+                until(lambda: len(instance.children(role)) == 1, "another in its place", 60)
             instance.await_ready()
             made = until(lambda: us.person.call("PATCH", path, {"label": "whole"}).status_code == 204 and us.person.connections(), "well")
             assert [c["label"] for c in made] == ["whole"], f"{call} {number}"
@@ -145,7 +148,7 @@ def test_minutes_of_everything_with_a_kill_now_and_then(fresh, company):
     instance.double.post("fault", clear=True)
     for number, us in enumerate(people):
         until(lambda: us.vend().status_code == 200, "a token", 60)
-        there = {key["id"] for key in us.person.whole("keys")}
+        there = {key["id"] for key in us.person.get("/api/keys?limit=500").json()["keys"]}
         assert promised[number] <= there, "a key that was given out is not there"
     slow.sort()
     print(f"{MINUTES} min: {dict(counts)}, kills {dict(kills)}, p99 {slow[int(len(slow) * 0.99)]:.3f} s, kilobytes at first {sizes}")

@@ -146,11 +146,6 @@ class Person:
         return Bearer(self.instance, reply.json()["key"], reply.json()["id"])
 
 
-def other_end(token: str) -> str:
-    """The same but for its last character, which may be any."""
-    return token[:-1] + ("x" if token[-1] != "x" else "y")
-
-
 class Bearer:
     """A caller with a key: an API key, or a plugin's."""
 
