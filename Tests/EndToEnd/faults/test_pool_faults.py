@@ -344,9 +344,8 @@ def test_a_thread_that_does_not_come_back_costs_its_own_request(fresh, company):
     us = company(instance)
     path, told = f"/api/connections/{us.person.connections()[0]['id']}", []
     after, [held] = Aftermath(instance), instance.children("work")
-    elsewhere = us.person.elsewhere()
     assert us.vend().status_code == 200, "by which key a plugin asks is stored at its first use"
-    rename = threading.Thread(target=lambda: told.append(timed(lambda: elsewhere.call("PATCH", path, {"label": "never"}))))
+    rename = threading.Thread(target=lambda: told.append(timed(lambda: us.person.call("PATCH", path, {"label": "never"}))))
     with Injection(held, "pwrite64", when="1", hold=True) as injection:
         rename.start()
         begun = time.monotonic()
@@ -367,13 +366,13 @@ def test_a_thread_that_does_not_come_back_costs_its_own_request(fresh, company):
 @pytest.mark.long
 def test_a_sync_that_does_not_come_back_has_its_worker_replaced_and_costs_no_request(fresh, company):
     """F17: the same of the thread that syncs the record and waits for providers."""
-    instance = fresh(environment={"TOOLSHED_WORKERS": "1"}).start()
+    instance = fresh(environment={"TOOLSHED_WORKERS": "2"}).start()
     us = company(instance)
-    after, [held] = Aftermath(instance), instance.children("work")
+    after, [held, other] = Aftermath(instance), instance.children("work")
     with Injection(held, "fdatasync", when="1", hold=True) as injection:
-        with Load(lambda _: us.vend(), threads=2) as load:
+        with Load(lambda _: us.vend(), threads=8) as load:
             until(lambda: held not in instance.children("work"), "it to be replaced", GIVEN_UP)
-    assert injection.struck == 1
+    assert injection.struck == 1 and other in instance.children("work")
     assert load.statuses == {200: load.total}, load.odd[:5]
     assert "its thread for the network does not come back" in instance.log()
     after.check(us.secrets)
