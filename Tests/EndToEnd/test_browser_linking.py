@@ -104,6 +104,22 @@ def test_two_browsers_are_linked_by_a_typed_code(page, other_page, person, elsew
     assert {c["status"] for c in elsewhere.connections()} == {"active"}
 
 
+def test_who_waits_for_the_other_browser_outlasts_an_answer_that_is_lost(page, other_page, person, elsewhere):
+    person.connect(GITHUB)
+    page.goto("/link")
+    button(page, "Show a code").click()
+    code = shown_code(page)
+    page.route("**/api/vault/link", lambda route: route.fulfill(status=429, json={}, headers={"Retry-After": "2"}))
+    expect(page.get_by_role("status")).to_contain_text("Try again in 2 seconds")
+    page.unroute("**/api/vault/link")
+    other_page.goto("/link")
+    other_page.get_by_label("Code, eight characters").fill(code)
+    button(other_page, "Use this code").click()
+    expect(heading(other_page)).to_have_text("Link these two vaults?")
+    expect(page.get_by_text("The other browser has typed the code")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("")
+
+
 def test_linking_with_the_keyboard_and_what_changes_meanwhile_is_shown_again(page, other_page, person, elsewhere):
     person.connect(GITHUB)
     page.goto("/link")

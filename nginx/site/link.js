@@ -6,7 +6,7 @@ const LINK = "/api/vault/link";
 const PATIENCE = 2000;
 const step = (name, members = {}, how) => call("POST", LINK, { step: name, ...members }, how);
 
-let me, offer, timer;
+let me, offer, timer, stumbled = false;
 
 async function look() {
     clearTimeout(timer);
@@ -17,11 +17,17 @@ async function look() {
         const found = await call("GET", request === null ? LINK : `${LINK}?request=${encodeURIComponent(request)}`);
         if (request !== null && found.request) return showLocked(found.request);
         await showOffers(found.offers ?? []);
+        if (stumbled) say("", { tone: "plain" });
+        stumbled = false;
     } catch (problem) {
         if (problem.status === 401) return show("sign-in");
         if (request !== null && problem.status === 404) return show("unlock-over");
         say(problem.sentence ?? "This page has a fault.", { tone: "bad" });
-        show("failed");
+        // Whoever waits for the other browser goes on waiting when one answer is lost.
+        const passes = problem.status === 0 || problem.status === 429 || problem.status >= 500;
+        if (!offer || !passes) return show("failed");
+        stumbled = true;
+        timer = setTimeout(look, PATIENCE);
     }
 }
 
