@@ -12,7 +12,7 @@ from .instance import Instance
 # What each table holds of consequence: not when something was last looked at.
 LASTING = {
     "person": "id, name, status", "vault": "id, person, key_version", "plugin": "id, name, owner, limits",
-    "slot": "id, kind, name, person, vault", "connection": "id, vault, status, scopes, is_default, key_version, background",
+    "slot": "id, kind, name, person, vault, expires_at_ms", "connection": "id, vault, status, scopes, is_default, key_version, background",
     "approval": "connection, plugin, scopes, status", "request": "id_hash, status, scopes, expires_at_ms",
     "decline": "caller, person, scope", "plugin_person": "id, plugin, person", "plugin_standing": "plugin, person, muted, limits", "log_key": "id, connection, vault, ended_at_ms",
     "authorization": "state_hash, outcome, consumed_at_ms", "outcome": "id, status",
@@ -58,6 +58,9 @@ class Database:
         if name == "request":
             now = time.time() * 1000
             before = before + [(row, "expired", scopes, end) for row, _, scopes, end in before if end <= now]
+        if name == "slot":
+            over = {row for row in set(before) - set(after) if row[-1] is not None and row[-1] <= time.time() * 1000}
+            before = [row for row in before if row not in over]
         return set(after) <= set(before) if name in SWEPT else before == after
 
 
