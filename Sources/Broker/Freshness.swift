@@ -69,7 +69,7 @@ extension Broker {
         let signedIn = try signIn(to: session.vault, isExisting: true, by: way, from: browser, rows, at: now)
         try rows.hand(session, over: signedIn.session)
         // A session that was ended meanwhile stays so.
-        guard try rows.removeSlot(session.id, of: session.person, kinds: [.session]) else { throw Refusal.notSignedIn }
+        guard try rows.supersede(session.id, by: signedIn.session) else { throw Refusal.notSignedIn }
         return signedIn
     }
 }

@@ -70,8 +70,8 @@ extension Broker {
 
     /// `GET /api/sign-in/{provider}/callback`. The state is used up before anything is sent.
     public func finishSignIn(
-        _ id: ProviderID, query: String, cookies: [String: String], session: OpenSlot?, from browser: String,
-        at now: Instant
+        _ id: ProviderID, query: String, cookies: [String: String], session: OpenSlot?, superseded: OpenSlot?,
+        from browser: String, at now: Instant
     ) throws -> Step<SignInArrival> {
         let (provider, rules) = try forSignIn(id)
         guard let response = try? AuthorizationResponse(parsing: query), let state = Base64URL.decode(response.state)
@@ -117,8 +117,9 @@ extension Broker {
                         }
                         let signedIn = try broker.signIn(
                             as: identified.identity, by: .provider(id), name: identified.name,
-                            newPeople: rules.newPeople, from: browser, at: .now())
-                        return .done(SignInArrival(location: "/sign-in#own", signedIn: signedIn, endsCookie: name))
+                            newPeople: rules.newPeople, superseded: superseded, from: browser, at: .now())
+                        let page = signedIn.opensExistingVault ? "/sign-in#confirmed" : "/sign-in#own"
+                        return .done(SignInArrival(location: page, signedIn: signedIn, endsCookie: name))
                     }
                 }
             }.otherwise(failed)

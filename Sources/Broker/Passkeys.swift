@@ -119,7 +119,8 @@ extension Broker {
     /// Signs in; or, where there is a session of the same person, shows anew that it is them. A passkey that derives a
     /// secret opens the vault of its slot; without, or before it has a slot, the session gets a vault of its own.
     public func signIn(
-        _ shown: ShownPasskey, session: OpenSlot?, cookie: [UInt8]?, from browser: String, at now: Instant
+        _ shown: ShownPasskey, session: OpenSlot?, superseded: OpenSlot?, cookie: [UInt8]?, from browser: String,
+        at now: Instant
     ) throws -> SignedIn {
         let binding: ChallengeBinding
         if let session { binding = .session(session.id) } else { binding = .browser(cookie: cookie ?? []) }
@@ -128,15 +129,16 @@ extension Broker {
         let opened = try shown.output.flatMap { output in
             try store.read { try $0.openSlot(of: passkey, output: output, at: now) }
         }
+        let kept = session ?? superseded.flatMap { $0.person == passkey.person ? $0 : nil }
         return try store.write { rows in
-            let isNew = session == nil && opened == nil
-            let vault = try session?.vault ?? opened?.vault ?? rows.makeVault(for: passkey.person, at: now)
+            let isNew = kept == nil && opened == nil
+            let vault = try kept?.vault ?? opened?.vault ?? rows.makeVault(for: passkey.person, at: now)
             if passkey.slot == nil, let output = shown.output {
                 try rows.addSlot(of: passkey, output: output, to: vault, at: now)
             }
-            if let session {
-                let renewed = try renew(session, by: .passkey, from: browser, rows, at: now)
-                try offerLink(from: opened, to: renewed, of: session.vault, rows, at: now)
+            if let kept {
+                let renewed = try renew(kept, by: .passkey, from: browser, rows, at: now)
+                try offerLink(from: opened, to: renewed, of: kept.vault, rows, at: now)
                 return renewed
             }
             return try signIn(to: vault, isExisting: !isNew, by: .passkey, from: browser, rows, at: now)

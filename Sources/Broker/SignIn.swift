@@ -44,10 +44,18 @@ extension Broker {
     public func session(cookie: String?, at now: Instant) throws -> OpenSlot? {
         guard let cookie, let token = try? Token(parsing: cookie), token.kind == .session else { return nil }
         guard let session = try store.read({ try $0.openSlot(token, at: now) }) else { return nil }
+        if session.succeeds { try store.write { try $0.settle(session) } }
         if now.milliseconds - session.lastUsedAt.milliseconds > 3_600_000 {
             try store.write { try $0.touchSlot(session, at: now) }
         }
         return try caughtUp(session, at: now)
+    }
+
+    /// The session that this cookie was of, where the answer with the one that came in its place was lost. It lets nobody
+    /// in; who signs in goes on with its vault.
+    public func superseded(cookie: String?, at now: Instant) throws -> OpenSlot? {
+        guard let cookie, let token = try? Token(parsing: cookie), token.kind == .session else { return nil }
+        return try store.read { try $0.openSuperseded(token, at: now) }
     }
 
     /// Makes a new person, once. Never signs anybody in whom the service knows already.
@@ -65,18 +73,19 @@ extension Broker {
     /// The user whom nginx vouches for, in a browser that has no session: signs in, with a vault of this session alone,
     /// because nothing that opens another one came along. Never makes an older sign-in fresh: no person took part in it.
     public func signIn(
-        trustedUser user: String, session: OpenSlot?, from browser: String, at now: Instant
+        trustedUser user: String, session: OpenSlot?, superseded: OpenSlot?, from browser: String, at now: Instant
     ) throws -> SignedIn {
         guard let rules = settings.signIn.header else { throw Refusal.notFound }
         guard session == nil else { throw Refusal.notPermitted(.signedIn) }
         return try signIn(
-            as: .header(user: user), by: .header, name: user, newPeople: rules.newPeople, from: browser, at: now)
+            as: .header(user: user), by: .header, name: user, newPeople: rules.newPeople, superseded: superseded,
+            from: browser, at: now)
     }
 
     /// Somebody whom another party names, as a new person where the operator's list says so.
     func signIn(
-        as identity: Identity, by way: SignInWay, name: String, newPeople: NewPeople, from browser: String,
-        at now: Instant
+        as identity: Identity, by way: SignInWay, name: String, newPeople: NewPeople, superseded: OpenSlot?,
+        from browser: String, at now: Instant
     ) throws -> SignedIn {
         try store.write { rows in
             let person: Person
@@ -88,6 +97,9 @@ extension Broker {
                 person = try rows.addPerson(name: name, at: now)
                 guard try rows.add(identity, of: person.id, at: now) else { throw Refusal.unavailable }
             }
+            if let superseded, superseded.person == person.id {
+                return try renew(superseded, by: way, from: browser, rows, at: now)
+            }
             return try signIn(
                 to: rows.makeVault(for: person.id, at: now), isExisting: false, by: way, from: browser, rows, at: now)
         }
@@ -96,7 +108,7 @@ extension Broker {
     /// A recovery code opens its vault from any browser. Where there is a session of the same person, it shows anew that it
     /// is them, and the session keeps the vault that it has.
     public func recover(
-        _ code: String, replacing session: OpenSlot?, from browser: String, at now: Instant
+        _ code: String, replacing session: OpenSlot?, superseded: OpenSlot?, from browser: String, at now: Instant
     ) throws -> SignedIn {
         guard let token = try? Token(parsing: code), token.kind == .recovery,
             let slot = try store.read({ try $0.openSlot(token, at: now) })
@@ -105,9 +117,9 @@ extension Broker {
         return try store.write { rows in
             // It did what it is for: whoever has it need not try it.
             try rows.noteUse(of: slot.id, at: now)
-            if let session {
-                let renewed = try renew(session, by: .recovery, from: browser, rows, at: now)
-                try offerLink(from: slot, to: renewed, of: session.vault, rows, at: now)
+            if let kept = session ?? superseded, kept.person == slot.person {
+                let renewed = try renew(kept, by: .recovery, from: browser, rows, at: now)
+                try offerLink(from: slot, to: renewed, of: kept.vault, rows, at: now)
                 return renewed
             }
             return try signIn(to: slot.vault, isExisting: true, by: .recovery, from: browser, rows, at: now)

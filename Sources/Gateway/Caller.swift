@@ -48,6 +48,11 @@ extension Gateway {
         try broker.session(cookie: cookies(exchange)[Self.cookieName], at: now)
     }
 
+    /// What the cookie was, where the answer with the next one was lost; lets nobody in.
+    func superseded(_ exchange: Exchange, at now: Instant) throws -> OpenSlot? {
+        try broker.superseded(cookie: cookies(exchange)[Self.cookieName], at: now)
+    }
+
     func cookies(_ exchange: Exchange) -> [String: String] {
         exchange.withParameter("HTTP_COOKIE") { CookieHeader.parse($0) } ?? [:]
     }

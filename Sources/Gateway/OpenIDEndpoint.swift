@@ -48,7 +48,7 @@ extension Gateway {
         do {
             arrival = try broker.finishSignIn(
                 provider, query: received, cookies: cookies(exchange), session: browser(exchange, at: now),
-                from: browserName(exchange), at: now)
+                superseded: superseded(exchange, at: now), from: browserName(exchange), at: now)
         } catch {
             return .done(.seeOther(Broker.errorPage("failed")))
         }

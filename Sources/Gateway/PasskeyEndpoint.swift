@@ -44,7 +44,8 @@ extension Gateway {
         let cookie = name.flatMap { cookies(exchange)[$0] }.flatMap { Base64URL.decode($0) }
         var reply = welcome(
             try broker.signIn(
-                shown, session: browser(exchange, at: now), cookie: cookie, from: browserName(exchange), at: now))
+                shown, session: browser(exchange, at: now), superseded: superseded(exchange, at: now), cookie: cookie,
+                from: browserName(exchange), at: now))
         if cookie != nil, let name {
             reply.headers.append(
                 ("Set-Cookie", "\(name)=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"))

@@ -26,7 +26,9 @@ extension Gateway {
         let session = try browser(exchange, at: now)
         return .done(
             welcome(
-                try broker.recover(members.text("code"), replacing: session, from: browserName(exchange), at: now)))
+                try broker.recover(
+                    members.text("code"), replacing: session, superseded: superseded(exchange, at: now),
+                    from: browserName(exchange), at: now)))
     }
 
     /// `POST /api/sign-in/header`: nginx proves that it is nginx, and names the user. Neither parameter can come from a
@@ -37,7 +39,8 @@ extension Gateway {
         return .done(
             welcome(
                 try broker.signIn(
-                    trustedUser: user, session: browser(exchange, at: now), from: browserName(exchange), at: now)))
+                    trustedUser: user, session: browser(exchange, at: now),
+                    superseded: superseded(exchange, at: now), from: browserName(exchange), at: now)))
     }
 
     /// What the sign-in page offers. Says nothing about anybody but whom nginx names.

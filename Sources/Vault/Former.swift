@@ -22,10 +22,11 @@ extension Schema {
 
         -- Codes and tokens of a client are told by its grant.
         CREATE TRIGGER slot_ends AFTER DELETE ON slot
-        WHEN old.kind IN ('session', 'api-key', 'cli', 'recovery', 'passkey')
+        WHEN old.kind IN ('session', 'superseded', 'api-key', 'cli', 'recovery', 'passkey')
         BEGIN
             INSERT INTO former (id, kind, name, person, ended_at_ms)
-            SELECT old.id, old.kind, old.name, id, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+            SELECT old.id, replace(old.kind, 'superseded', 'session'), old.name, id,
+                CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
             FROM person WHERE id = old.person ON CONFLICT DO NOTHING;
         END;
         CREATE TRIGGER client_grant_ends AFTER DELETE ON client_grant

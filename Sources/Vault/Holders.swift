@@ -28,14 +28,14 @@ extension Rows {
             """
             SELECT id, CASE WHEN client_grant IS NOT NULL AND kind != 'cli' THEN 'mcp' ELSE kind END AS kind, name,
                 min(created_at_ms) AS since
-            FROM slot WHERE vault = ?1 AND \(Self.live) GROUP BY coalesce(client_grant, id) ORDER BY since, id
+            FROM slot WHERE vault = ?1 AND kind != 'superseded' AND \(Self.live) GROUP BY coalesce(client_grant, id) ORDER BY since, id
             """, [vault.blob, now.milliseconds]
         ).map { Holder(id: try $0.id("id"), kind: try $0.state("kind"), name: $0.text("name")) }
     }
 
     public func holder(_ id: SlotID, of person: PersonID) throws -> (holder: Holder, vault: VaultID)? {
         try row(
-            "SELECT id, kind, name, vault FROM slot WHERE id = ? AND person = ? AND vault IS NOT NULL",
+            "SELECT id, kind, name, vault FROM slot WHERE id = ? AND person = ? AND vault IS NOT NULL AND kind != 'superseded'",
             [id.blob, person.blob]
         ).map { (Holder(id: id, kind: try $0.state("kind"), name: $0.text("name")), try $0.id("vault")) }
     }

@@ -81,6 +81,9 @@ enum Schema {
             -- of the key of one person with a plugin: their pair, and the plugin's key that it derives from and ends with
             plugin_person BLOB REFERENCES plugin_person (id) ON DELETE CASCADE,
             derived_from BLOB REFERENCES slot (id) ON DELETE CASCADE,
+            -- of a session that has ended: the one that came in its place and has not been seen yet
+            successor BLOB REFERENCES slot (id) ON DELETE CASCADE,
+            CHECK ((kind = 'superseded') = (successor IS NOT NULL)),
             CHECK ((kind = 'plugin-person') = (plugin_person IS NOT NULL)),
             CHECK ((plugin_person IS NULL) = (derived_from IS NULL)),
             CHECK ((vault IS NULL) = (vault_key IS NULL)),
@@ -94,6 +97,7 @@ enum Schema {
         CREATE INDEX slot_client_grant ON slot (client_grant) WHERE client_grant IS NOT NULL;
         CREATE INDEX slot_plugin_person ON slot (plugin_person) WHERE plugin_person IS NOT NULL;
         CREATE INDEX slot_derived_from ON slot (derived_from) WHERE derived_from IS NOT NULL;
+        CREATE INDEX slot_successor ON slot (successor) WHERE successor IS NOT NULL;
         CREATE INDEX slot_expiry ON slot (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
 
         CREATE TABLE connection (

@@ -84,6 +84,8 @@ public final class OpenSlot: Sendable {
     let sealed: SealedForm?
     /// What an OAuth client's code or token was given for; nil for every other holder.
     public let client: ClientGrantID?
+    /// A session whose cookie may not have arrived: the one that it came in place of is still kept.
+    public let succeeds: Bool
     public var person: PersonID { vault.person }
     public var isSealed: Bool { sealed != nil }
 
@@ -91,15 +93,17 @@ public final class OpenSlot: Sendable {
     public func with(_ vault: OpenVault) throws -> OpenSlot {
         OpenSlot(
             id: id, kind: kind, name: name, vault: vault, signedInAt: signedInAt, lastUsedAt: lastUsedAt,
-            derived: try derived.copy(), client: client)
+            derived: try derived.copy(), client: client, succeeds: succeeds)
     }
 
     init(
         id: SlotID, kind: HolderKind, name: String, vault: OpenVault, signedInAt: Instant, lastUsedAt: Instant,
-        derived: consuming Key<DerivedRole>, sealed: SealedForm? = nil, client: ClientGrantID? = nil
+        derived: consuming Key<DerivedRole>, sealed: SealedForm? = nil, client: ClientGrantID? = nil,
+        succeeds: Bool = false
     ) {
         self.sealed = sealed
         self.client = client
+        self.succeeds = succeeds
         self.id = id
         self.kind = kind
         self.name = name
@@ -198,14 +202,22 @@ extension Rows {
 
     /// nil: unknown, expired, or the secret does not open it. Which of these is nobody's business.
     public func openSlot(_ token: borrowing Token, at now: Instant) throws -> OpenSlot? {
+        guard let kind = HolderKind(token.kind) else { return nil }
+        return try openSlot(token, kind, stored: kind.rawValue, at: now)
+    }
+
+    func openSlot(
+        _ token: borrowing Token, _ kind: HolderKind, stored: String, at now: Instant
+    ) throws -> OpenSlot? {
         let row = try row(
             """
             SELECT slot.kind, slot.name, slot.person, slot.vault, slot.made_for, slot.salt, slot.private_key,
                 slot.vault_key, slot.vault_key_form, slot.signed_in_at_ms, slot.last_used_at_ms, slot.idle_limit_ms,
-                slot.expires_at_ms, slot.client_grant, vault.key_version
+                slot.expires_at_ms, slot.client_grant, vault.key_version,
+                EXISTS (SELECT 1 FROM slot AS before WHERE before.successor = slot.id) AS succeeds
             FROM slot JOIN vault ON vault.id = slot.vault WHERE slot.id = ?
             """, [token.id.blob])
-        guard let row, HolderKind(token.kind)?.rawValue == row.text("kind") else { return nil }
+        guard let row, row.text("kind") == stored else { return nil }
         if let expiry = row.optionalInstant("expires_at_ms"), expiry <= now { return nil }
         if let idle = row["idle_limit_ms"] as Int64?,
             row.instant("last_used_at_ms").milliseconds + idle <= now.milliseconds
@@ -213,7 +225,6 @@ extension Rows {
             return nil
         }
         let vault: VaultID = try row.id("vault")
-        let kind: HolderKind = try row.state("kind")
         do {
             let derived = try token.derivedKey(salt: row.bytes("salt"), vault: row.optionalID("made_for"))
             let key = try openVaultKey(row, slot: token.id, vault: vault, kind: kind, derived: derived)
@@ -231,7 +242,7 @@ extension Rows {
                 id: token.id, kind: kind, name: row.text("name"),
                 vault: OpenVault(id: vault, person: try row.id("person"), version: row["key_version"], key: key),
                 signedInAt: row.instant("signed_in_at_ms"), lastUsedAt: row.instant("last_used_at_ms"),
-                derived: caller, sealed: sealed, client: client)
+                derived: caller, sealed: sealed, client: client, succeeds: row["succeeds"])
         } catch EnvelopeError.doesNotOpen {
             return nil
         }

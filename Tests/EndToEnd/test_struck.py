@@ -77,6 +77,8 @@ class Struck:
                 with self.instance.session() as http:
                     http.cookies.update(person.http.cookies)
                     status = http.post(self.instance.origin + path, json=body, headers=SAME_ORIGIN, timeout=30).status_code
+                    # A sign-in gives another one.
+                    person.http.cookies.update(http.cookies)
             except requests.RequestException:
                 status = None
         if strike.killed:
@@ -170,6 +172,9 @@ class Pair:
                 assert reply.status_code in fine, reply.text
             elif name == step:
                 status = self.struck.hit(point, who, path, body)
+                if name == "passkey" and self.second.get("/api/me").status_code == 401:
+                    # The session has got another cookie, and nobody lived to say so: whoever signs in anew goes on with its vault.
+                    assert status is None and self.device.show(self.second).status_code == 200
                 if name != "accept":
                     self.unharmed()
                 # Taken again, whether or not it was done: a challenge alone is used up by being shown.
@@ -212,7 +217,12 @@ def test_linking_is_struck_between_any_two_writes_and_loses_nothing(struck, how)
     Pair(struck, how).link(counting=True)
     for step, wanted in WAYS[how].items():
         for point in struck.points(f"{how}: {step}", wanted):
-            Pair(struck, how).link(step, point)
+            # How often a call is made differs a little from one time to the next: what was not struck is tried again.
+            for _ in range(3):
+                before = len(struck.kills)
+                Pair(struck, how).link(step, point)
+                if len(struck.kills) > before:
+                    break
     assert len(struck.kills) >= sum(map(len, WAYS[how].values())) - 1, struck.kills
     robbed = struck.robbed()
     assert not robbed()
@@ -306,7 +316,11 @@ def test_revoking_as_lost_is_struck_between_any_two_writes_and_loses_nothing(str
             losing.lose(None, role, counting=True)
             for point in struck.points(f"lost {kind}, {role}", points):
                 wanted += 1
-                losing.lose(point, role)
+                for _ in range(3):
+                    before = len(struck.kills)
+                    losing.lose(point, role)
+                    if len(struck.kills) > before:
+                        break
     assert len(struck.kills) >= wanted - 1, struck.kills
     robbed = struck.robbed()
     assert not robbed()

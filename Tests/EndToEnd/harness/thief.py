@@ -291,7 +291,7 @@ def stored_boxes(loot: Loot) -> Iterator[Box]:
 
     for row in rows["slot"]:
         # The key of the minute is nowhere; if it were, it would open what it must not.
-        yield from outer("slot", "private_key", row, [d.fields("toolshed/v1/slot.private-key", row["id"], row["kind"]),
+        yield from outer("slot", "private_key", row, [d.fields("toolshed/v1/slot.private-key", row["id"], row["kind"].replace("superseded", "session")),
                                                       d.fields("toolshed/v1/minute", "slot", row["id"], "private_key")])
         yield from outer("slot", "vault_key", row, [
             d.fields("toolshed/v1/slot.vault-key", row["id"], row["vault"], version)
