@@ -13,6 +13,14 @@ from harness.people import Person, Plugin
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", Path(__file__).resolve().parents[2] / ".build/screenshots"))
 
 
+# The files that take longest begin, or the other lanes of a run would wait for them at its end.
+LONGEST = ("test_thief.py", "test_struck.py", "test_rules.py", "test_plugins.py", "test_openapi.py", "test_clients.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def instance():
     """nginx with TLS, the daemon and the double, running, without rate limits."""
