@@ -84,6 +84,8 @@ def test_a_worker_that_holds_too_much_memory_is_replaced(fresh):
 
 def test_a_successor_that_does_not_start_takes_nobodys_place(fresh):
     instance = fresh(environment={"TOOLSHED_RECYCLE_REQUESTS": "50"}, double=False).start()
+    # Requests are answered as soon as the first of them is there.
+    until(lambda: "answering requests with 2 workers" in instance.log(), "both workers")
     before = set(instance.children("work"))
     # Whoever starts from now on cannot count rates, which it must.
     (instance.dir / "run/rates").unlink()

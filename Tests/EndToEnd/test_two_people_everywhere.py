@@ -125,6 +125,15 @@ def test_nothing_of_hers_is_lost_by_another_persons_word(ada, eve):
         told_apart(eve, "POST", "/api/vault/lost", {"holder": holder}, {"holder": holder[:2] + UNKNOWN})
 
 
+def test_what_a_loss_of_hers_led_to_is_put_away_by_her_alone(eve):
+    her = Person(eve.instance)
+    her.connect(GITHUB)
+    lost = her.api_key()
+    assert her.post("/api/vault/lost", {"holder": lost.id}).status_code == 200
+    told_apart(eve, "DELETE", "/api/vault/lost?holder={}", lost.id, lost.id[:2] + UNKNOWN)
+    assert [loss["id"] for loss in her.get("/api/vault/lost").json()["losses"]] == [lost.id]
+
+
 def test_her_tokens_are_reported_by_her_alone(ada, eve):
     connection = ada.person.connections()[0]["id"]
     for caller in (eve, eve.api_key(), Plugin(eve.instance)):
@@ -198,6 +207,7 @@ def test_at_the_end_everything_of_hers_is_as_it_was(ada):
 
 VISITED = {
     "POST /api/vault/link", "GET /api/vault/link", "POST /api/vault/recovery/check", "POST /api/vault/lost",
+    "DELETE /api/vault/lost",
     "POST /api/tokens/report", "POST /api/connect", "POST /api/authorize", "GET /api/authorize", "POST /api/device",
     "POST /api/device/decision", "GET /api/auth/{provider}/login", "GET /api/auth/{provider}/callback", "POST /token",
     "POST /introspect", "POST /revoke", "POST /api/sign-in/recovery", "POST /api/sign-in/invitation", "POST /api/sign-in/passkey",

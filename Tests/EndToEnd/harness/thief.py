@@ -29,7 +29,7 @@ OPEN_COLUMNS = {
     "meta.value", "person.id", "invitation.code_hash", "invitation.person", "vault.id", "vault.person", "vault.public_key",
     "vault.public_tag", "plugin.id", "plugin.owner",
     "plugin_person.id", "plugin_person.plugin", "plugin_person.person", "plugin_person.public_key", "plugin_person.public_tag",
-    "slot.plugin_person", "slot.derived_from", "approval.plugin_person",
+    "slot.plugin_person", "slot.derived_from", "slot.successor", "approval.plugin_person",
     "plugin_standing.plugin", "plugin_standing.person", "plugin.public_key", "plugin.public_tag", "slot.id", "slot.person",
     "vault.merged_into", "slot.vault", "slot.made_for", "slot.vault_tag", "slot.plugin", "slot.salt", "slot.public_key", "slot.public_tag", "connection.id", "connection.vault",
     "connection.person", "connection.account_tag", "connection.superseded_by",
