@@ -560,7 +560,7 @@ def test_a_lost_key_opens_what_was_there_before_and_nothing_since(story, base, r
     assert found.claims() - base.claims() == {"before-the-loss"}
 
 
-@pytest.mark.parametrize("number, secret", enumerate(["lost session", "lost client", "output of the lost passkey"]))
+@pytest.mark.parametrize("number, secret", list(enumerate(["lost session", "lost client", "output of the lost passkey"])))
 def test_every_kind_of_holder_that_was_lost_opens_nothing_since(story, base, robbed, number, secret):
     """The token that no provider ends, and of the other the one that was good when it was lost; and its predecessor, which
     stood for a moment under the new key that the loss before had brought."""

@@ -131,7 +131,7 @@ def test_what_a_loss_of_hers_led_to_is_put_away_by_her_alone(eve):
     lost = her.api_key()
     assert her.post("/api/vault/lost", {"holder": lost.id}).status_code == 200
     told_apart(eve, "DELETE", "/api/vault/lost?holder={}", lost.id, lost.id[:2] + UNKNOWN)
-    assert [loss["id"] for loss in her.get("/api/vault/lost").json()["losses"]] == [lost.id]
+    assert [loss["holder"] for loss in her.get("/api/vault/lost").json()["losses"]] == [lost.id]
 
 
 def test_her_tokens_are_reported_by_her_alone(ada, eve):
